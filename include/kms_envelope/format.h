@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMS_ENVELOPE_FORMAT_H
+#define KMS_ENVELOPE_FORMAT_H
+
+/*
+ * The bytes of a KMS-ENVELOPE message, and what is derived from a data key.
+ * docs/format.md says the same in prose; test/vectors holds known answers.
+ *
+ *   bytes 0       format            KMSE_FORMAT_1
+ *   bytes 1..3    key version       big endian, 1 .. KMSE_VERSION_MAX
+ *   bytes 4..15   nonce             the 96-bit GCM IV (SP 800-38D, 8.2.2)
+ *   bytes 16..    ciphertext        as long as the plaintext
+ *   last 16       tag               the 128-bit GCM tag
+ *
+ * The overhead is KMSE_OVERHEAD for every message of every length.
+ */
+#define KMSE_FORMAT_1     0x4B /* AES-256-GCM */
+#define KMSE_HEADER_LEN   16
+#define KMSE_NONCE_LEN    12
+#define KMSE_TAG_LEN      16
+#define KMSE_OVERHEAD     (KMSE_HEADER_LEN + KMSE_TAG_LEN)
+#define KMSE_VERSION_MAX  0xFFFFFF
+#define KMSE_KEY_ID_LEN   16
+#define KMSE_KEY_NAME_MAX 31 /* characters, [a-z0-9._-], first [a-z0-9] */
+#define KMSE_DATA_KEY_LEN 32
+
+/* Plaintext bytes of one message at most: SP 800-38D, 5.2.1.1. */
+#define KMSE_MESSAGE_MAX ((1ULL << 36) - 32)
+
+/*
+ * The AAD that opens every message, before the application's own:
+ *   KMSE_AAD_LABEL (12 bytes) || key id (16) || header bytes 0..3 (4)
+ */
+#define KMSE_AAD_LABEL "kms-envelope"
+
+/*
+ * A data key is never used itself. Each use has its own 32-byte key:
+ *   HKDF-SHA256(ikm = data key, no salt, info = label || key id || version)
+ * with the version as 4 bytes, big endian (RFC 5869).
+ */
+#define KMSE_INFO_MESSAGE    "kms-envelope/1 message"
+#define KMSE_INFO_COMMITMENT "kms-envelope/1 commitment"
+#define KMSE_INFO_KEYFILE    "kms-envelope/1 keyfile"
+
+#endif

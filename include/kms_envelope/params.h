@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMS_ENVELOPE_PARAMS_H
+#define KMS_ENVELOPE_PARAMS_H
+
+/*
+ * Names of algorithms, parameters and configuration keys.
+ * Nothing here is needed to encrypt: an application uses EVP alone.
+ */
+#define KMSE_PROVIDER_NAME "kms-envelope"
+
+/* EVP_CIPHER: key length 32 (a name, see below), IV length 0, block size 32. */
+#define KMSE_CIPHER_NAME        "KMS-ENVELOPE"
+#define KMSE_CIPHER_LEGACY_NAME "kms-envelope" /* for EVP_get_cipherbyname */
+
+/*
+ * Parameters of an EVP_CIPHER_CTX.
+ *   key-name     utf8 string   set: which key, as the 32 key bytes would say
+ *                              get: the key's name, never empty
+ *   key-version  uint          get: the version that wrote or opened the
+ *                              message; set, for decryption: any other
+ *                              version is refused
+ */
+#define KMSE_PARAM_KEY_NAME    "key-name"
+#define KMSE_PARAM_KEY_VERSION "key-version"
+
+/*
+ * Parameters of the OSSL_PROVIDER (OSSL_PROVIDER_get_params).
+ *   keys, default-key   utf8 ptr   as configured
+ *   kms-calls           uint64     calls made to any KMS by this provider
+ */
+#define KMSE_PARAM_KMS_CALLS "kms-calls"
+
+/* Keys of the provider's section in openssl.cnf; openssl.cnf.example. */
+#define KMSE_CONF_KEYS                 "keys"
+#define KMSE_CONF_DEFAULT_KEY          "default-key"
+#define KMSE_CONF_MAX_AGE              "max-age"
+#define KMSE_CONF_MAX_MESSAGES         "max-messages"
+#define KMSE_CONF_MAX_BYTES            "max-bytes"
+#define KMSE_CONF_STALE_IF_UNREACHABLE "stale-if-unreachable"
+#define KMSE_CONF_LEGACY_NAMES         "legacy-names"
+#define KMSE_CONF_LIBRARY_CONTEXT      "library-context"
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The library context for inner algorithms, HKDF, HMAC and random bytes. */
+#include "base/crypto.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+#include <openssl/provider.h>
+#include <openssl/rand.h>
+
+#include "base/crypto_internal.h"
+
+struct kmse_crypto {
+    OSSL_LIB_CTX *host; /* or NULL */
+    bool host_always;
+    pthread_mutex_t mutex; /* guards what is below until ready is set */
+    _Atomic bool ready;
+    OSSL_LIB_CTX *private_libctx;
+    OSSL_PROVIDER *private_default;
+    OSSL_LIB_CTX *libctx; /* the one that serves: host or private_libctx */
+    EVP_KDF *hkdf;
+    EVP_MAC *hmac;
+    struct kmse_gcm_algorithm gcm;
+};
+
+kmse_st kmse_crypto_new(struct kmse_crypto **crypto, OSSL_LIB_CTX *host,
+                        bool host_always)
+{
+    struct kmse_crypto *made = calloc(1, sizeof(*made));
+    if (made == NULL)
+        return KMSE_ERR(KMSE_R_MEMORY);
+    if (pthread_mutex_init(&made->mutex, NULL) != 0) {
+        free(made);
+        return KMSE_ERR(KMSE_R_MEMORY);
+    }
+    made->host = host;
+    made->host_always = host_always;
+    *crypto = made;
+    return KMSE_OK;
+}
+
+static void locked_drop_algorithms(struct kmse_crypto *crypto)
+{
+    kmse_gcm_algorithm_wipe(&crypto->gcm);
+    EVP_MAC_free(crypto->hmac);
+    crypto->hmac = NULL;
+    EVP_KDF_free(crypto->hkdf);
+    crypto->hkdf = NULL;
+}
+
+void kmse_crypto_free(struct kmse_crypto *crypto)
+{
+    if (crypto == NULL)
+        return;
+    locked_drop_algorithms(crypto);
+    OSSL_PROVIDER_unload(crypto->private_default);
+    OSSL_LIB_CTX_free(crypto->private_libctx);
+    OSSL_LIB_CTX_free(crypto->host);
+    pthread_mutex_destroy(&crypto->mutex);
+    free(crypto);
+}
+
+void kmse_crypto_prepare_fork(struct kmse_crypto *crypto)
+{
+    pthread_mutex_lock(&crypto->mutex);
+}
+
+void kmse_crypto_after_fork(struct kmse_crypto *crypto)
+{
+    pthread_mutex_unlock(&crypto->mutex);
+}
+
+/*
+ * A private context knows nothing of the host's openssl.cnf, so it cannot
+ * recurse into us or meet odd default properties; and for the same reason it
+ * would pass by a host's FIPS choice, which the child context inherits. The
+ * choice may come later in openssl.cnf than we do: hence at the first use.
+ */
+static kmse_st locked_choose_libctx(struct kmse_crypto *crypto)
+{
+    if (crypto->host != NULL
+        && (crypto->host_always
+            || EVP_default_properties_is_fips_enabled(crypto->host))) {
+        crypto->libctx = crypto->host;
+        return KMSE_OK;
+    }
+    if (crypto->private_libctx == NULL)
+        crypto->private_libctx = OSSL_LIB_CTX_new();
+    if (crypto->private_libctx == NULL)
+        return KMSE_ERR(KMSE_R_MEMORY);
+    if (crypto->private_default == NULL)
+        crypto->private_default
+            = OSSL_PROVIDER_load(crypto->private_libctx, "default");
+    if (crypto->private_default == NULL)
+        return KMSE_ERR(KMSE_R_CRYPTO_UNAVAILABLE);
+    crypto->libctx = crypto->private_libctx;
+    return KMSE_OK;
+}
+
+static kmse_st locked_fetch(struct kmse_crypto *crypto)
+{
+    KMSE_TRY(locked_choose_libctx(crypto));
+    KMSE_TRY(kmse_gcm_algorithm_fetch(&crypto->gcm, crypto->libctx));
+    crypto->hkdf = EVP_KDF_fetch(crypto->libctx, "HKDF", NULL);
+    crypto->hmac = EVP_MAC_fetch(crypto->libctx, "HMAC", NULL);
+    if (crypto->hkdf == NULL || crypto->hmac == NULL)
+        return KMSE_ERR(KMSE_R_CRYPTO_UNAVAILABLE);
+    return KMSE_OK;
+}
+
+/* What a failed fetch leaves in the error queue means nothing to the host. */
+static kmse_st make_ready(struct kmse_crypto *crypto)
+{
+    if (atomic_load_explicit(&crypto->ready, memory_order_acquire))
+        return KMSE_OK;
+
+    pthread_mutex_lock(&crypto->mutex);
+    kmse_st st = KMSE_OK;
+    if (!atomic_load(&crypto->ready)) {
+        ERR_set_mark();
+        st = locked_fetch(crypto);
+        ERR_pop_to_mark();
+        if (kmse_is_ok(st))
+            atomic_store_explicit(&crypto->ready, true, memory_order_release);
+        else
+            locked_drop_algorithms(crypto);
+    }
+    pthread_mutex_unlock(&crypto->mutex);
+    return st;
+}
+
+kmse_st kmse_crypto_gcm(struct kmse_crypto *crypto,
+                        const struct kmse_gcm_algorithm **gcm)
+{
+    KMSE_TRY(make_ready(crypto));
+    *gcm = &crypto->gcm;
+    return KMSE_OK;
+}
+
+kmse_st kmse_crypto_random(struct kmse_crypto *crypto, uint8_t *out,
+                           size_t out_len)
+{
+    KMSE_TRY(make_ready(crypto));
+    if (RAND_bytes_ex(crypto->libctx, out, out_len, 0) != 1)
+        return KMSE_ERR(KMSE_R_CRYPTO);
+    return KMSE_OK;
+}
+
+/* OSSL_PARAM has one pointer for both directions; these are only read. */
+static OSSL_PARAM octets(const char *key, const uint8_t *bytes, size_t len)
+{
+    union {
+        const uint8_t *read_only;
+        void *param;
+    } pointer = {.read_only = bytes};
+    return OSSL_PARAM_construct_octet_string(key, pointer.param, len);
+}
+
+kmse_st kmse_crypto_hkdf(struct kmse_crypto *crypto, uint8_t *out,
+                         size_t out_len, const uint8_t *ikm, size_t ikm_len,
+                         const uint8_t *info, size_t info_len)
+{
+    KMSE_TRY(make_ready(crypto));
+    EVP_KDF_CTX *kdf = EVP_KDF_CTX_new(crypto->hkdf);
+    if (kdf == NULL)
+        return KMSE_ERR(KMSE_R_MEMORY);
+
+    char digest[] = "SHA2-256";
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
+        octets(OSSL_KDF_PARAM_KEY, ikm, ikm_len),
+        octets(OSSL_KDF_PARAM_INFO, info, info_len),
+        OSSL_PARAM_construct_end(),
+    };
+    int derived = EVP_KDF_derive(kdf, out, out_len, params);
+    EVP_KDF_CTX_free(kdf);
+    if (derived != 1) {
+        OPENSSL_cleanse(out, out_len);
+        return KMSE_ERR(KMSE_R_CRYPTO);
+    }
+    return KMSE_OK;
+}
+
+kmse_st kmse_crypto_hmac(struct kmse_crypto *crypto,
+                         uint8_t out[KMSE_HMAC_LEN], const uint8_t *key,
+                         size_t key_len, const uint8_t *data, size_t data_len)
+{
+    KMSE_TRY(make_ready(crypto));
+    EVP_MAC_CTX *mac = EVP_MAC_CTX_new(crypto->hmac);
+    if (mac == NULL)
+        return KMSE_ERR(KMSE_R_MEMORY);
+
+    char digest[] = "SHA2-256";
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    size_t out_len = 0;
+    bool done = EVP_MAC_init(mac, key, key_len, params) == 1
+                && EVP_MAC_update(mac, data, data_len) == 1
+                && EVP_MAC_final(mac, out, &out_len, KMSE_HMAC_LEN) == 1
+                && out_len == KMSE_HMAC_LEN;
+    EVP_MAC_CTX_free(mac);
+    return done ? KMSE_OK : KMSE_ERR(KMSE_R_CRYPTO);
+}

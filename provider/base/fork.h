@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMSE_BASE_FORK_H
+#define KMSE_BASE_FORK_H
+
+#include <stdint.h>
+
+#include "base/status.h"
+
+/*
+ * Two needs of a library whose host forks.
+ *
+ * struct kmse_fork: did a fork happen since I last looked? A page that the
+ * kernel wipes in every child (MADV_WIPEONFORK) answers in one load, also for
+ * children made behind libc's back (_Fork, clone). Nonces hang on it.
+ */
+struct kmse_fork;
+
+kmse_st kmse_fork_new(struct kmse_fork **fork) KMSE_MUST_CHECK;
+void kmse_fork_free(struct kmse_fork *fork);
+/* A number that differs between a process and each of its descendants. */
+uint64_t kmse_fork_generation(struct kmse_fork *fork);
+
+/*
+ * struct kmse_fork_hooks: hold my locks over a fork (pthread_atfork), so that
+ * the child of a threaded process finds them free and what they guard whole.
+ * The caller owns the struct; it stays in place from watch to unwatch.
+ */
+struct kmse_fork_hooks {
+    void (*prepare)(void *arg);
+    void (*parent)(void *arg);
+    void (*child)(void *arg);
+    void *arg;
+    struct kmse_fork_hooks *next, *previous; /* the list's own */
+};
+
+kmse_st kmse_fork_watch(struct kmse_fork_hooks *hooks) KMSE_MUST_CHECK;
+void kmse_fork_unwatch(struct kmse_fork_hooks *hooks);
+
+#endif

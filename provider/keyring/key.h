@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMSE_KEYRING_KEY_H
+#define KMSE_KEYRING_KEY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/fork.h"
+#include "keyring/keyfile.h"
+#include "keyring/ring.h"
+
+/* Inside keyring: one key of the ring, its file and its data keys. */
+
+/* A key file as read once; counted. */
+struct kmse_snapshot {
+    _Atomic unsigned references;
+    struct kmse_keyfile *file;
+    struct kmse_file_mark mark;
+    _Atomic bool mac_checked;
+};
+
+/* The cache's entry of one version. */
+struct kmse_entry {
+    struct kmse_datakey *datakey; /* or NULL */
+    uint64_t expires_ms;          /* unwrap again from then on */
+    uint64_t stale_until_ms;      /* may serve until then, KMS away */
+    bool in_flight;               /* a thread is unwrapping it */
+    kmse_st failed;               /* the last try, until failed_until_ms */
+    uint64_t failed_until_ms;
+    struct kmse_why *failed_why; /* or NULL */
+};
+
+/*
+ * Idle leases, a lane for each of a few threads: taken and put back by one
+ * atomic exchange. One for writing, some for reading, by version.
+ */
+enum { KMSE_LANES = 8, KMSE_LANE_OPEN = 4, KMSE_LANE_SLOTS = 5 };
+struct kmse_lane {
+    _Alignas(64) _Atomic(struct kmse_lease *) slots[KMSE_LANE_SLOTS];
+};
+
+/* What all keys of a ring share. */
+struct kmse_key_environment {
+    struct kmse_ring_options options; /* strings are the ring's */
+    struct kmse_crypto *crypto;
+    struct kmse_pool *pool;
+    struct kmse_kms *kms;
+    struct kmse_fork *fork;
+    const struct kmse_clock *clock;
+};
+
+struct kmse_key {
+    struct kmse_lane lanes[KMSE_LANES];
+    struct kmse_key *_Atomic next; /* in the ring's bucket; set once */
+    const struct kmse_key_environment *environment;
+    char name[KMSE_KEY_NAME_MAX + 1];
+    _Atomic uint64_t generation;   /* up: every lease must look again */
+    _Atomic uint64_t next_stat_ms; /* coarse time */
+
+    pthread_mutex_t mutex; /* guards what follows, and datakeys' usage */
+    pthread_cond_t landed; /* an unwrap ended */
+    struct kmse_snapshot *snapshot;
+    struct kmse_entry *entries; /* of version 1, 2, ... */
+    size_t entry_count;
+    kmse_st reload_failed; /* the file on disk now is bad */
+    struct kmse_why reload_why;
+};
+
+/* Reads the file. KMSE_R_KEY_NOT_FOUND and the reasons of a key file. */
+kmse_st kmse_key_new(struct kmse_key **key, const char *name,
+                     const struct kmse_key_environment *environment,
+                     struct kmse_why *why) KMSE_MUST_CHECK;
+void kmse_key_free(struct kmse_key *key);
+
+/* Over a fork: hold the mutex; in the child forget unwraps under way. */
+void kmse_key_prepare_fork(struct kmse_key *key);
+void kmse_key_parent(struct kmse_key *key);
+void kmse_key_child(struct kmse_key *key);
+
+/*
+ * The data key to write with (version 0) or to read that version with, from
+ * the cache or the KMS, with a reference for the caller.
+ */
+kmse_st kmse_key_datakey(struct kmse_key *key, uint32_t version,
+                         struct kmse_datakey **datakey,
+                         struct kmse_why *why) KMSE_MUST_CHECK;
+
+/* Limits in force for this key: of file and configuration, the stricter. */
+struct kmse_policy kmse_key_locked_policy(const struct kmse_key *key);
+
+/* Free idle leases (lease.c); all, or those of an older generation. */
+void kmse_key_sweep_leases(struct kmse_key *key, bool all);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMSE_KEYRING_KEYFILE_H
+#define KMSE_KEYRING_KEYFILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/crypto.h"
+#include "base/secret.h"
+#include "base/status.h"
+#include "kms/kms.h"
+#include "kms_envelope/format.h"
+
+/*
+ * The key file <keys>/<name>.json: a key's versions, their wrapped data keys
+ * and what proves them. docs/keyfile.md is the format, with an example.
+ */
+
+enum kmse_version_state {
+    KMSE_VERSION_ACTIVE,
+    KMSE_VERSION_RETIRED,   /* does not decrypt; its copies are kept */
+    KMSE_VERSION_DESTROYED, /* has no copies any more */
+};
+
+/* One data key, wrapped by one master key. */
+struct kmse_copy {
+    char *kms; /* absolute URI of the master key */
+    struct kmse_blob blob;
+    struct kmse_kms_context context; /* the one it was wrapped with */
+};
+
+struct kmse_version {
+    uint32_t number; /* 1 .. KMSE_VERSION_MAX */
+    int64_t created_s;
+    int64_t active_from_s; /* encrypts from then on */
+    enum kmse_version_state state;
+    uint8_t commitment[KMSE_HMAC_LEN];
+    struct kmse_copy *copies;
+    size_t copy_count;
+};
+
+/* Limits for one version in one process; 0: as the configuration says. */
+struct kmse_policy {
+    uint64_t max_messages;
+    uint64_t max_bytes;
+};
+
+struct kmse_keyfile {
+    char name[KMSE_KEY_NAME_MAX + 1];
+    uint8_t id[KMSE_KEY_ID_LEN];
+    int64_t created_s;
+    struct kmse_kms_context context; /* the user's own pairs */
+    struct kmse_policy policy;
+    struct kmse_version *versions; /* numbers 1, 2, 3, ... in order */
+    size_t version_count;          /* at least 1 */
+    uint8_t mac[KMSE_HMAC_LEN];
+};
+
+/* [a-z0-9._-]{1,31}, not beginning with a dot or a dash. */
+bool kmse_key_name_is_valid(const char *name);
+
+struct kmse_keyfile *kmse_keyfile_new(void);
+void kmse_keyfile_free(struct kmse_keyfile *file);
+
+/* The highest number; it keys the MAC. */
+const struct kmse_version *kmse_keyfile_newest(const struct kmse_keyfile *file);
+/* The highest number that is active at that time, or NULL. */
+const struct kmse_version *kmse_keyfile_current(const struct kmse_keyfile *file,
+                                                int64_t wall_s);
+/* NULL if there is no such version. */
+const struct kmse_version *kmse_keyfile_find(const struct kmse_keyfile *file,
+                                             uint32_t number);
+
+/*
+ * The encryption context for copies of a version: the file's own pairs,
+ * kmse:... KMSE_CONTEXT_KEY and KMSE_CONTEXT_VERSION.
+ */
+#define KMSE_CONTEXT_KEY     "kms-envelope:key"
+#define KMSE_CONTEXT_VERSION "kms-envelope:version"
+kmse_st kmse_keyfile_context(struct kmse_kms_context *context,
+                             const struct kmse_keyfile *file,
+                             uint32_t number) KMSE_MUST_CHECK;
+
+/*
+ * Strict: every field there, each of its type, none unknown, none twice, and
+ * of the name asked for. origin names the file in why.
+ * KMSE_R_KEYFILE_SYNTAX or KMSE_R_KEYFILE_FIELD; *file only on success.
+ */
+kmse_st kmse_keyfile_parse(struct kmse_keyfile **file, const char *json,
+                           size_t json_len, const char *name,
+                           const char *origin,
+                           struct kmse_why *why) KMSE_MUST_CHECK;
+/* The caller frees *json with free(). */
+kmse_st kmse_keyfile_print(char **json,
+                           const struct kmse_keyfile *file) KMSE_MUST_CHECK;
+
+/* What proves a data key to be a version's: HKDF, KMSE_INFO_COMMITMENT. */
+kmse_st kmse_keyfile_commitment(uint8_t out[KMSE_HMAC_LEN],
+                                struct kmse_crypto *crypto,
+                                const uint8_t id[KMSE_KEY_ID_LEN],
+                                uint32_t number,
+                                const struct kmse_secret *data_key)
+    KMSE_MUST_CHECK;
+/* Everything but the wrapped copies, under the newest version's data key. */
+kmse_st kmse_keyfile_mac(uint8_t out[KMSE_HMAC_LEN], struct kmse_crypto *crypto,
+                         const struct kmse_keyfile *file,
+                         const struct kmse_secret *newest) KMSE_MUST_CHECK;
+/* KMSE_R_KEYFILE_MAC unless file->mac is right. */
+kmse_st kmse_keyfile_check_mac(struct kmse_crypto *crypto,
+                               const struct kmse_keyfile *file,
+                               const struct kmse_secret *newest,
+                               struct kmse_why *why) KMSE_MUST_CHECK;
+
+/* 32 bytes for one use of a data key: HKDF, info = label || id || version. */
+kmse_st kmse_datakey_derive(uint8_t out[KMSE_SECRET_LEN],
+                            struct kmse_crypto *crypto,
+                            const struct kmse_secret *data_key,
+                            const char *label,
+                            const uint8_t id[KMSE_KEY_ID_LEN],
+                            uint32_t number) KMSE_MUST_CHECK;
+
+/*
+ * Try a version's copies in order; the first that opens and fits the
+ * commitment is the data key. With several failures, why tells the last and
+ * the status is the one most worth retrying (a retryable one wins).
+ * KMSE_R_KEY_VERSION_DESTROYED if there is none.
+ */
+kmse_st kmse_keyfile_unwrap(struct kmse_secret *data_key, struct kmse_kms *kms,
+                            struct kmse_crypto *crypto, struct kmse_pool *pool,
+                            const struct kmse_keyfile *file,
+                            const struct kmse_version *version,
+                            struct kmse_why *why) KMSE_MUST_CHECK;
+
+/* What tells one state of a file from the next without reading it. */
+struct kmse_file_mark {
+    uint64_t device, inode, size;
+    int64_t mtime_s, mtime_ns;
+};
+bool kmse_file_mark_equal(const struct kmse_file_mark *a,
+                          const struct kmse_file_mark *b);
+kmse_st kmse_keyfile_stat(const char *folder, const char *name,
+                          struct kmse_file_mark *mark,
+                          struct kmse_why *why) KMSE_MUST_CHECK;
+
+/*
+ * Read and parse <folder>/<name>.json. *mark (if asked for) is of the bytes
+ * read. KMSE_R_KEY_NOT_FOUND if there is no such file, KMSE_R_FILE_MODE if
+ * others may write it.
+ */
+kmse_st kmse_keyfile_read(struct kmse_keyfile **file, const char *folder,
+                          const char *name, struct kmse_file_mark *mark,
+                          struct kmse_why *why) KMSE_MUST_CHECK;
+
+/* Writers take this lock first: kmse_file_unlock(lock_fd) ends it. */
+kmse_st kmse_keyfile_lock(const char *folder, const char *name, int *lock_fd,
+                          struct kmse_why *why) KMSE_MUST_CHECK;
+
+/*
+ * Replace the file, or leave it. Refused (KMSE_R_INTERNAL) if the new file has
+ * less than the one on disk: a version is missing, a commitment differs, or an
+ * undestroyed version is without copies. Call it under the lock.
+ */
+kmse_st kmse_keyfile_write(const struct kmse_keyfile *file, const char *folder,
+                           struct kmse_why *why) KMSE_MUST_CHECK;
+
+/* Names of the keys in a folder, sorted; the caller frees with the other. */
+kmse_st kmse_keyfile_list(char ***names, size_t *count, const char *folder,
+                          struct kmse_why *why) KMSE_MUST_CHECK;
+void kmse_keyfile_free_list(char **names, size_t count);
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ring: finding keys by name, and coming through forks. */
+#include "keyring/ring.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "keyring/key.h"
+
+enum { BUCKETS = 64 };
+
+struct kmse_ring {
+    _Atomic unsigned references;
+    struct kmse_key_environment environment;
+    struct kmse_fork_hooks fork_hooks;
+    bool fork_watched;
+    /*
+     * Keys are added under the mutex, found without it, and stay until the
+     * ring goes: there are as many as there are files.
+     */
+    pthread_mutex_t mutex;
+    struct kmse_key *_Atomic buckets[BUCKETS];
+};
+
+static void for_each_key(struct kmse_ring *ring,
+                         void (*call)(struct kmse_key *key))
+{
+    for (size_t i = 0; i < BUCKETS; i++) {
+        struct kmse_key *key = atomic_load(&ring->buckets[i]);
+        while (key != NULL) {
+            struct kmse_key *next = atomic_load(&key->next);
+            call(key);
+            key = next;
+        }
+    }
+}
+
+/* Locks in the order in which the rest of the code takes them. */
+static void prepare_fork(void *arg)
+{
+    struct kmse_ring *ring = arg;
+    pthread_mutex_lock(&ring->mutex);
+    for_each_key(ring, kmse_key_prepare_fork);
+    kmse_pool_prepare_fork(ring->environment.pool);
+    kmse_crypto_prepare_fork(ring->environment.crypto);
+}
+
+static void after_fork_parent(void *arg)
+{
+    struct kmse_ring *ring = arg;
+    kmse_crypto_after_fork(ring->environment.crypto);
+    kmse_pool_parent(ring->environment.pool);
+    for_each_key(ring, kmse_key_parent);
+    pthread_mutex_unlock(&ring->mutex);
+}
+
+static void after_fork_child(void *arg)
+{
+    struct kmse_ring *ring = arg;
+    kmse_crypto_after_fork(ring->environment.crypto);
+    kmse_pool_child(ring->environment.pool);
+    for_each_key(ring, kmse_key_child);
+    pthread_mutex_unlock(&ring->mutex);
+}
+
+static kmse_st copy_options(struct kmse_ring_options *to,
+                            const struct kmse_ring_options *from)
+{
+    *to = *from;
+    to->default_key = NULL;
+    to->folder = strdup(from->folder);
+    if (to->folder == NULL)
+        return KMSE_ERR(KMSE_R_MEMORY);
+    if (from->default_key == NULL)
+        return KMSE_OK;
+    to->default_key = strdup(from->default_key);
+    return to->default_key != NULL ? KMSE_OK : KMSE_ERR(KMSE_R_MEMORY);
+}
+
+/* The options' strings are const to everybody but their owner. */
+static void free_string(const char *string)
+{
+    union {
+        const char *read_only;
+        char *owned;
+    } pointer = {.read_only = string};
+    free(pointer.owned);
+}
+
+static void ring_free(struct kmse_ring *ring)
+{
+    if (ring->fork_watched)
+        kmse_fork_unwatch(&ring->fork_hooks);
+    for_each_key(ring, kmse_key_free);
+    kmse_kms_free(ring->environment.kms);
+    kmse_fork_free(ring->environment.fork);
+    kmse_pool_free(ring->environment.pool);
+    kmse_crypto_free(ring->environment.crypto);
+    free_string(ring->environment.options.default_key);
+    free_string(ring->environment.options.folder);
+    pthread_mutex_destroy(&ring->mutex);
+    free(ring);
+}
+
+static kmse_st ring_init(struct kmse_ring *ring,
+                         const struct kmse_ring_options *options)
+{
+    struct kmse_key_environment *env = &ring->environment;
+    KMSE_TRY(copy_options(&env->options, options));
+    KMSE_TRY(kmse_pool_new(&env->pool));
+    KMSE_TRY(kmse_fork_new(&env->fork));
+    KMSE_TRY(kmse_kms_new(&env->kms, env->crypto, env->pool, env->clock));
+    ring->fork_hooks = (struct kmse_fork_hooks){
+        .prepare = prepare_fork,
+        .parent = after_fork_parent,
+        .child = after_fork_child,
+        .arg = ring,
+    };
+    KMSE_TRY(kmse_fork_watch(&ring->fork_hooks));
+    ring->fork_watched = true;
+    return KMSE_OK;
+}
+
+kmse_st kmse_ring_new(struct kmse_ring **ring,
+                      const struct kmse_ring_options *options,
+                      struct kmse_crypto *crypto,
+                      const struct kmse_clock *clock)
+{
+    struct kmse_ring *made = calloc(1, sizeof(*made));
+    if (made == NULL) {
+        kmse_crypto_free(crypto);
+        return KMSE_ERR(KMSE_R_MEMORY);
+    }
+    atomic_init(&made->references, 1);
+    made->environment.crypto = crypto;
+    made->environment.clock = clock;
+    pthread_mutex_init(&made->mutex, NULL);
+    kmse_st st = ring_init(made, options);
+    if (!kmse_is_ok(st)) {
+        ring_free(made);
+        return st;
+    }
+    *ring = made;
+    return KMSE_OK;
+}
+
+struct kmse_ring *kmse_ring_acquire(struct kmse_ring *ring)
+{
+    atomic_fetch_add_explicit(&ring->references, 1, memory_order_relaxed);
+    return ring;
+}
+
+void kmse_ring_release(struct kmse_ring *ring)
+{
+    if (ring != NULL
+        && atomic_fetch_sub_explicit(&ring->references, 1, memory_order_acq_rel)
+               == 1)
+        ring_free(ring);
+}
+
+const struct kmse_ring_options *
+kmse_ring_get_options(const struct kmse_ring *ring)
+{
+    return &ring->environment.options;
+}
+
+uint64_t kmse_ring_kms_calls(const struct kmse_ring *ring)
+{
+    return kmse_kms_calls(ring->environment.kms);
+}
+
+const char *kmse_key_name(const struct kmse_key *key)
+{
+    return key->name;
+}
+
+/* FNV-1a: names are short and not secret. */
+static size_t bucket_of(const char *name)
+{
+    uint32_t hash = 2166136261U;
+    for (; *name != '\0'; name++)
+        hash = (hash ^ (uint8_t)*name) * 16777619U;
+    return hash % BUCKETS;
+}
+
+static struct kmse_key *lookup(struct kmse_ring *ring, const char *name)
+{
+    struct kmse_key *key = atomic_load_explicit(
+        &ring->buckets[bucket_of(name)], memory_order_acquire);
+    while (key != NULL && strcmp(key->name, name) != 0)
+        key = atomic_load_explicit(&key->next, memory_order_acquire);
+    return key;
+}
+
+/* Takes the key; another thread may have added one of that name meanwhile. */
+static struct kmse_key *add(struct kmse_ring *ring, struct kmse_key *key)
+{
+    pthread_mutex_lock(&ring->mutex);
+    struct kmse_key *there = lookup(ring, key->name);
+    if (there == NULL) {
+        struct kmse_key *_Atomic *bucket
+            = &ring->buckets[bucket_of(key->name)];
+        atomic_store(&key->next, atomic_load(bucket));
+        atomic_store_explicit(bucket, key, memory_order_release);
+        there = key;
+        key = NULL;
+    }
+    pthread_mutex_unlock(&ring->mutex);
+    kmse_key_free(key);
+    return there;
+}
+
+kmse_st kmse_ring_find(struct kmse_ring *ring, const char *name,
+                       struct kmse_key **key, struct kmse_why *why)
+{
+    const struct kmse_ring_options *options = &ring->environment.options;
+    if (name[0] == '\0') {
+        if (options->default_key == NULL)
+            return kmse_fail(why, KMSE_R_KEY_NAME,
+                             "no key was named and openssl.cnf has no "
+                             "default-key");
+        name = options->default_key;
+    }
+    struct kmse_key *found = lookup(ring, name);
+    if (found == NULL) {
+        if (!kmse_key_name_is_valid(name))
+            return kmse_fail(why, KMSE_R_KEY_NAME,
+                             "\"%s\" is not a key's name ([a-z0-9._-], at "
+                             "most %d)",
+                             name, KMSE_KEY_NAME_MAX);
+        KMSE_TRY(kmse_key_new(&found, name, &ring->environment, why));
+        found = add(ring, found);
+    }
+    *key = found;
+    return KMSE_OK;
+}

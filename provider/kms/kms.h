@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMSE_KMS_KMS_H
+#define KMSE_KMS_KMS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/secret.h"
+#include "base/status.h"
+
+/*
+ * A KMS holds master keys and wraps data keys under them. Which KMS, and which
+ * master key, a URI says:  local:<path>
+ * Calls may do I/O and may block; the caller holds no lock.
+ */
+
+/* The encryption context: names and values that a blob is bound to. */
+struct kmse_kms_pair {
+    char *name;  /* UTF-8, not empty */
+    char *value; /* UTF-8 */
+};
+
+/* Pairs sorted by name (strcmp), no name twice. Owns its strings. */
+struct kmse_kms_context {
+    struct kmse_kms_pair *pairs;
+    size_t count;
+};
+
+/* Add a pair in its place. KMSE_R_PARAMETER: a bad or repeated name. */
+kmse_st kmse_kms_context_add(struct kmse_kms_context *context, const char *name,
+                             const char *value) KMSE_MUST_CHECK;
+kmse_st
+kmse_kms_context_copy(struct kmse_kms_context *to,
+                      const struct kmse_kms_context *from) KMSE_MUST_CHECK;
+bool kmse_kms_context_equal(const struct kmse_kms_context *a,
+                            const struct kmse_kms_context *b);
+void kmse_kms_context_wipe(struct kmse_kms_context *context);
+
+/* AWS caps a CiphertextBlob at 6144 bytes (KMS API, Decrypt). */
+enum { KMSE_BLOB_MAX = 6144 };
+
+/* A wrapped data key. Owns its bytes. */
+struct kmse_blob {
+    uint8_t *bytes;
+    size_t len;
+};
+
+kmse_st kmse_blob_copy(struct kmse_blob *to,
+                       const struct kmse_blob *from) KMSE_MUST_CHECK;
+void kmse_blob_wipe(struct kmse_blob *blob);
+
+/* What is known of a master key, for status and doctor. */
+struct kmse_kms_description {
+    char id[64];           /* the KMS's own name for it */
+    unsigned backing_keys; /* 0: not known */
+    int64_t newest_s;      /* when its newest backing key was made; 0: ? */
+};
+
+/* How a failure of a KMS is to be met (design: cache, retries). */
+enum kmse_kms_class {
+    KMSE_KMS_RETRYABLE, /* unreachable, throttling, late: a cached key serves */
+    KMSE_KMS_DENIED,    /* denied, disabled: stop using the key */
+    KMSE_KMS_NOT_FOUND, /* the master key, or the key for this blob, is gone */
+    KMSE_KMS_FATAL,     /* anything else: stop, and tell */
+};
+enum kmse_kms_class kmse_kms_classify(kmse_st st);
+
+/* All backends, with what they need. Several threads may call it. */
+struct kmse_kms;
+
+kmse_st kmse_kms_new(struct kmse_kms **kms, struct kmse_crypto *crypto,
+                     struct kmse_pool *pool,
+                     const struct kmse_clock *clock) KMSE_MUST_CHECK;
+void kmse_kms_free(struct kmse_kms *kms);
+/* Calls made so far, of every kind. */
+uint64_t kmse_kms_calls(const struct kmse_kms *kms);
+
+/*
+ * The URI in the form that key files keep: a local path made absolute.
+ * The caller frees *absolute. KMSE_R_KMS_URI: unknown scheme, no path.
+ */
+kmse_st kmse_kms_absolute_uri(char **absolute, const char *uri,
+                              struct kmse_why *why) KMSE_MUST_CHECK;
+
+/* Make the master key if its KMS lets us (local) and it is not there. */
+kmse_st kmse_kms_ensure(struct kmse_kms *kms, const char *uri,
+                        struct kmse_why *why) KMSE_MUST_CHECK;
+/* Give the master key a new backing key, where we may (local). */
+kmse_st kmse_kms_rotate_master(struct kmse_kms *kms, const char *uri,
+                               struct kmse_why *why) KMSE_MUST_CHECK;
+
+/* A new random data key and its blob. On failure neither is set. */
+kmse_st kmse_kms_generate(struct kmse_kms *kms, const char *uri,
+                          const struct kmse_kms_context *context,
+                          struct kmse_secret *data_key, struct kmse_blob *blob,
+                          struct kmse_why *why) KMSE_MUST_CHECK;
+kmse_st kmse_kms_wrap(struct kmse_kms *kms, const char *uri,
+                      const struct kmse_kms_context *context,
+                      const struct kmse_secret *data_key,
+                      struct kmse_blob *blob,
+                      struct kmse_why *why) KMSE_MUST_CHECK;
+kmse_st kmse_kms_unwrap(struct kmse_kms *kms, const char *uri,
+                        const struct kmse_kms_context *context,
+                        const struct kmse_blob *blob,
+                        struct kmse_secret *data_key,
+                        struct kmse_why *why) KMSE_MUST_CHECK;
+/* New blob for the same data key; within one KMS the key need not leave it. */
+kmse_st kmse_kms_rewrap(struct kmse_kms *kms, const char *from_uri,
+                        const struct kmse_kms_context *from_context,
+                        const struct kmse_blob *from_blob, const char *to_uri,
+                        const struct kmse_kms_context *to_context,
+                        struct kmse_blob *to_blob,
+                        struct kmse_why *why) KMSE_MUST_CHECK;
+kmse_st kmse_kms_describe(struct kmse_kms *kms, const char *uri,
+                          struct kmse_kms_description *description,
+                          struct kmse_why *why) KMSE_MUST_CHECK;
+
+#endif

@@ -4,18 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/file.h"
 #include "kms/local_file.h"
+#include "test.h"
 
 enum { BLOB_LEN = 84, NOW_S = 1700000000, FILE_MAX = 1 << 16 };
 
@@ -36,11 +33,6 @@ static int64_t fixed_wall_s(void *arg)
     return *now_s;
 }
 
-static void assert_ok(kmse_st st)
-{
-    assert_int_equal(st.reason, 0);
-}
-
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
@@ -54,10 +46,10 @@ static int setup(void **state)
     f->clock = kmse_clock_system;
     f->clock.wall_s = fixed_wall_s;
     f->clock.arg = &f->now_s;
-    assert_ok(kmse_crypto_new(&f->crypto, NULL, false));
-    assert_ok(kmse_pool_new(&f->pool));
-    assert_ok(kmse_kms_new(&f->kms, f->crypto, f->pool, &f->clock));
-    assert_ok(kmse_kms_context_add(&f->context, "tenant", "blue"));
+    expect_ok(kmse_crypto_new(&f->crypto, NULL, false));
+    expect_ok(kmse_pool_new(&f->pool));
+    expect_ok(kmse_kms_new(&f->kms, f->crypto, f->pool, &f->clock));
+    expect_ok(kmse_kms_context_add(&f->context, "tenant", "blue"));
     *state = f;
     return 0;
 }
@@ -90,7 +82,7 @@ static void assert_opens(struct fixture *f, const char *uri,
                          const struct kmse_secret *expected)
 {
     struct kmse_secret opened = {0};
-    assert_ok(
+    expect_ok(
         kmse_kms_unwrap(f->kms, uri, &f->context, blob, &opened, &f->why));
     assert_memory_equal(opened.bytes, expected->bytes, KMSE_SECRET_LEN);
     kmse_secret_wipe(&opened);
@@ -104,7 +96,7 @@ static void assert_refused(struct fixture *f,
     f->why.text[0] = '\0';
     kmse_st st =
         kmse_kms_unwrap(f->kms, f->uri, context, blob, &opened, &f->why);
-    assert_int_equal(st.reason, reason);
+    expect_reason(st, reason);
     assert_null(opened.bytes);
     assert_non_null(strstr(f->why.text, f->uri));
 }
@@ -112,16 +104,16 @@ static void assert_refused(struct fixture *f,
 static void generates_and_opens(void **state)
 {
     struct fixture *f = *state;
-    assert_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
     struct stat status;
     assert_int_equal(stat(f->path, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0600);
 
     struct kmse_secret a = {0}, b = {0};
     struct kmse_blob a_blob = {0}, b_blob = {0}, again = {0};
-    assert_ok(
+    expect_ok(
         kmse_kms_generate(f->kms, f->uri, &f->context, &a, &a_blob, &f->why));
-    assert_ok(
+    expect_ok(
         kmse_kms_generate(f->kms, f->uri, &f->context, &b, &b_blob, &f->why));
     assert_memory_not_equal(a.bytes, b.bytes, KMSE_SECRET_LEN);
     assert_int_equal(a_blob.len, BLOB_LEN);
@@ -129,7 +121,7 @@ static void generates_and_opens(void **state)
     assert_opens(f, f->uri, &a_blob, &a);
     assert_opens(f, f->uri, &b_blob, &b);
 
-    assert_ok(kmse_kms_wrap(f->kms, f->uri, &f->context, &a, &again, &f->why));
+    expect_ok(kmse_kms_wrap(f->kms, f->uri, &f->context, &a, &again, &f->why));
     assert_memory_not_equal(again.bytes, a_blob.bytes, BLOB_LEN);
     assert_opens(f, f->uri, &again, &a);
     assert_int_equal(kmse_kms_calls(f->kms), 7);
@@ -147,14 +139,14 @@ static void wrong_contexts_are_refused(void **state)
     struct kmse_secret key = {0};
     struct kmse_blob blob = {0};
     struct kmse_kms_context empty = {0}, other = {0}, more = {0};
-    assert_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
-    assert_ok(
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(
         kmse_kms_generate(f->kms, f->uri, &f->context, &key, &blob, &f->why));
     assert_refused(f, &empty, &blob, KMSE_R_KMS_BLOB);
-    assert_ok(kmse_kms_context_add(&other, "tenant", "blue "));
+    expect_ok(kmse_kms_context_add(&other, "tenant", "blue "));
     assert_refused(f, &other, &blob, KMSE_R_KMS_BLOB);
-    assert_ok(kmse_kms_context_copy(&more, &f->context));
-    assert_ok(kmse_kms_context_add(&more, "x", ""));
+    expect_ok(kmse_kms_context_copy(&more, &f->context));
+    expect_ok(kmse_kms_context_add(&more, "x", ""));
     assert_refused(f, &more, &blob, KMSE_R_KMS_BLOB);
     assert_opens(f, f->uri, &blob, &key);
     kmse_kms_context_wipe(&other);
@@ -169,10 +161,10 @@ static void every_flipped_bit_is_refused(void **state)
     struct fixture *f = *state;
     struct kmse_secret key = {0};
     struct kmse_blob blob = {0};
-    assert_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
-    assert_ok(kmse_kms_rotate_master(f->kms, f->uri, &f->why));
-    assert_ok(kmse_kms_rotate_master(f->kms, f->uri, &f->why));
-    assert_ok(
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_rotate_master(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_rotate_master(f->kms, f->uri, &f->why));
+    expect_ok(
         kmse_kms_generate(f->kms, f->uri, &f->context, &key, &blob, &f->why));
     for (size_t bit = 0; bit < 8 * blob.len; bit++) {
         bool in_id = bit / 8 >= 8 && bit / 8 < 24;
@@ -191,8 +183,8 @@ static void every_other_length_is_refused(void **state)
     struct fixture *f = *state;
     struct kmse_secret key = {0};
     struct kmse_blob blob = {0};
-    assert_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
-    assert_ok(
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(
         kmse_kms_generate(f->kms, f->uri, &f->context, &key, &blob, &f->why));
     for (size_t len = 0; len < BLOB_LEN; len++) {
         struct kmse_blob part = {malloc(len + 1), len}; /* ASan sees its end */
@@ -216,14 +208,14 @@ static void a_rotated_master_opens_old_blobs(void **state)
     struct kmse_secret keys[ROTATIONS] = {0};
     struct kmse_blob blobs[ROTATIONS] = {0};
     struct kmse_kms_description description;
-    assert_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
     for (uint8_t i = 0; i < ROTATIONS; i++) {
-        assert_ok(kmse_kms_generate(f->kms, f->uri, &f->context, &keys[i],
+        expect_ok(kmse_kms_generate(f->kms, f->uri, &f->context, &keys[i],
                                     &blobs[i], &f->why));
         assert_int_equal(blobs[i].bytes[7], i + 1);
         f->now_s += 60;
-        assert_ok(kmse_kms_rotate_master(f->kms, f->uri, &f->why));
-        assert_ok(kmse_kms_describe(f->kms, f->uri, &description, &f->why));
+        expect_ok(kmse_kms_rotate_master(f->kms, f->uri, &f->why));
+        expect_ok(kmse_kms_describe(f->kms, f->uri, &description, &f->why));
         assert_int_equal(description.backing_keys, i + 2);
         assert_int_equal(description.newest_s, f->now_s);
         assert_int_equal(strlen(description.id), 32);
@@ -231,7 +223,7 @@ static void a_rotated_master_opens_old_blobs(void **state)
     for (size_t i = 0; i < ROTATIONS; i++) {
         struct kmse_blob renewed = {0};
         assert_opens(f, f->uri, &blobs[i], &keys[i]);
-        assert_ok(kmse_kms_rewrap(f->kms, f->uri, &f->context, &blobs[i],
+        expect_ok(kmse_kms_rewrap(f->kms, f->uri, &f->context, &blobs[i],
                                   f->uri, &f->context, &renewed, &f->why));
         assert_int_equal(renewed.bytes[7], ROTATIONS + 1);
         assert_opens(f, f->uri, &renewed, &keys[i]);
@@ -246,13 +238,13 @@ static void two_masters_do_not_open_each_others(void **state)
     struct fixture *f = *state;
     struct kmse_secret key = {0};
     struct kmse_blob blob = {0}, moved = {0};
-    assert_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
-    assert_ok(kmse_kms_ensure(f->kms, f->other_uri, &f->why));
-    assert_ok(kmse_kms_generate(f->kms, f->other_uri, &f->context, &key, &blob,
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->other_uri, &f->why));
+    expect_ok(kmse_kms_generate(f->kms, f->other_uri, &f->context, &key, &blob,
                                 &f->why));
     assert_refused(f, &f->context, &blob, KMSE_R_KMS_WRONG_KEY);
     uint64_t calls = kmse_kms_calls(f->kms);
-    assert_ok(kmse_kms_rewrap(f->kms, f->other_uri, &f->context, &blob, f->uri,
+    expect_ok(kmse_kms_rewrap(f->kms, f->other_uri, &f->context, &blob, f->uri,
                               &f->context, &moved, &f->why));
     assert_int_equal(kmse_kms_calls(f->kms), calls + 2);
     assert_opens(f, f->uri, &moved, &key);
@@ -265,10 +257,10 @@ static void ensure_keeps_what_is_there(void **state)
 {
     struct fixture *f = *state;
     struct kmse_kms_description first, second;
-    assert_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
-    assert_ok(kmse_kms_describe(f->kms, f->uri, &first, &f->why));
-    assert_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
-    assert_ok(kmse_kms_describe(f->kms, f->uri, &second, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_describe(f->kms, f->uri, &first, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_describe(f->kms, f->uri, &second, &f->why));
     assert_string_equal(first.id, second.id);
 }
 
@@ -276,20 +268,20 @@ static void modes_are_checked_and_kept(void **state)
 {
     struct fixture *f = *state;
     struct kmse_kms_description description;
-    assert_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
     static const mode_t bad[] = {0644, 0604, 0602, 0601, 0620, 0610, 0777};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(chmod(f->path, bad[i]), 0);
         kmse_st st = kmse_kms_describe(f->kms, f->uri, &description, &f->why);
-        assert_int_equal(st.reason, KMSE_R_FILE_MODE);
+        expect_reason(st, KMSE_R_FILE_MODE);
         assert_non_null(strstr(f->why.text, "chmod 600"));
         assert_non_null(strstr(f->why.text, f->path));
         st = kmse_kms_rotate_master(f->kms, f->uri, &f->why);
-        assert_int_equal(st.reason, KMSE_R_FILE_MODE);
+        expect_reason(st, KMSE_R_FILE_MODE);
     }
     struct stat status;
     assert_int_equal(chmod(f->path, 0640), 0);
-    assert_ok(kmse_kms_rotate_master(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_rotate_master(f->kms, f->uri, &f->why));
     assert_int_equal(stat(f->path, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0640);
 }
@@ -299,26 +291,26 @@ static void absent_and_unreadable_differ(void **state)
     struct fixture *f = *state;
     struct kmse_kms_description description;
     kmse_st st = kmse_kms_describe(f->kms, f->uri, &description, &f->why);
-    assert_int_equal(st.reason, KMSE_R_KMS_KEY_NOT_FOUND);
+    expect_reason(st, KMSE_R_KMS_KEY_NOT_FOUND);
     assert_non_null(strstr(f->why.text, f->uri));
     st = kmse_kms_rotate_master(f->kms, f->uri, &f->why);
-    assert_int_equal(st.reason, KMSE_R_KMS_KEY_NOT_FOUND);
+    expect_reason(st, KMSE_R_KMS_KEY_NOT_FOUND);
     st = kmse_kms_describe(f->kms, "local:/proc/self/fd/0/x", &description,
                            &f->why);
-    assert_int_equal(st.reason, KMSE_R_KMS_KEY_NOT_FOUND);
+    expect_reason(st, KMSE_R_KMS_KEY_NOT_FOUND);
 
     if (geteuid() == 0) {
         enum { NOBODY = 65534 };
-        assert_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+        expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
         assert_int_equal(seteuid(NOBODY), 0);
         st = kmse_kms_describe(f->kms, f->uri, &description, &f->why);
         assert_int_equal(seteuid(0), 0);
     } else {
-        assert_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+        expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
         assert_int_equal(chmod(f->path, 0), 0);
         st = kmse_kms_describe(f->kms, f->uri, &description, &f->why);
     }
-    assert_int_equal(st.reason, KMSE_R_KMS_DENIED);
+    expect_reason(st, KMSE_R_KMS_DENIED);
     assert_non_null(strstr(f->why.text, f->uri));
 }
 
@@ -345,7 +337,7 @@ static void malformed_files_are_refused(void **state)
     struct kmse_kms_description description;
     static const char good[] = HEAD ID KEYS "}";
     write_file(f, good, sizeof(good) - 1);
-    assert_ok(kmse_kms_describe(f->kms, f->uri, &description, &f->why));
+    expect_ok(kmse_kms_describe(f->kms, f->uri, &description, &f->why));
     assert_string_equal(description.id, "000102030405060708090a0b0c0d0e0f");
 
     static const char *const bad[] = {
@@ -387,29 +379,29 @@ static void malformed_files_are_refused(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         write_file(f, bad[i], strlen(bad[i]));
         kmse_st st = kmse_kms_describe(f->kms, f->uri, &description, &f->why);
-        assert_int_equal(st.reason, KMSE_R_KMS_ANSWER);
+        expect_reason(st, KMSE_R_KMS_ANSWER);
         assert_non_null(strstr(f->why.text, f->uri));
         assert_null(strstr(f->why.text, KEY_B64));
     }
     static const char with_nul[] = HEAD ID KEYS "}\0";
     write_file(f, with_nul, sizeof(with_nul) - 1);
     kmse_st st = kmse_kms_describe(f->kms, f->uri, &description, &f->why);
-    assert_int_equal(st.reason, KMSE_R_KMS_ANSWER);
+    expect_reason(st, KMSE_R_KMS_ANSWER);
 }
 
 static void truncated_files_are_refused(void **state)
 {
     struct fixture *f = *state;
     struct kmse_kms_description description;
-    assert_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
-    assert_ok(kmse_kms_rotate_master(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_rotate_master(f->kms, f->uri, &f->why));
     uint8_t *bytes = NULL;
     size_t len = 0;
-    assert_ok(kmse_file_read(f->path, FILE_MAX, 0, &bytes, &len, &f->why));
+    expect_ok(kmse_file_read(f->path, FILE_MAX, 0, &bytes, &len, &f->why));
     for (size_t cut = 0; cut < len - 1; cut++) { /* but for the last newline */
         write_file(f, (const char *)bytes, cut);
         kmse_st st = kmse_kms_describe(f->kms, f->uri, &description, &f->why);
-        assert_int_equal(st.reason, KMSE_R_KMS_ANSWER);
+        expect_reason(st, KMSE_R_KMS_ANSWER);
     }
     kmse_file_free_bytes(bytes, len);
 }
@@ -432,21 +424,21 @@ static void a_full_master_says_so(void **state)
     struct kmse_master master = {0};
     for (size_t i = 0; i < KMSE_BACKING_KEYS_MAX; i++) {
         struct kmse_secret key = {0};
-        assert_ok(kmse_secret_init(&key, f->pool));
+        expect_ok(kmse_secret_init(&key, f->pool));
         key.bytes[0] = (uint8_t)(i + 1);
-        assert_ok(kmse_master_add(&master, NOW_S, &key));
+        expect_ok(kmse_master_add(&master, NOW_S, &key));
     }
     uint8_t *json = NULL;
     size_t len = 0;
-    assert_ok(kmse_master_print(&json, &len, &master));
+    expect_ok(kmse_master_print(&json, &len, &master));
     write_file(f, (const char *)json, len);
     kmse_file_free_bytes(json, len);
     kmse_master_wipe(&master);
 
     kmse_st st = kmse_kms_rotate_master(f->kms, f->uri, &f->why);
-    assert_int_equal(st.reason, KMSE_R_STATE);
+    expect_reason(st, KMSE_R_STATE);
     struct kmse_kms_description description;
-    assert_ok(kmse_kms_describe(f->kms, f->uri, &description, &f->why));
+    expect_ok(kmse_kms_describe(f->kms, f->uri, &description, &f->why));
     assert_int_equal(description.backing_keys, KMSE_BACKING_KEYS_MAX);
 }
 

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMSE_KMS_BACKEND_H
+#define KMSE_KMS_BACKEND_H
+
+#include "kms/kms.h"
+
+/* Inside kms: what a backend is. A new one is one more row in kms.c. */
+
+/* What every call needs. location is the URI without its scheme. */
+struct kmse_kms_call {
+    struct kmse_crypto *crypto;
+    struct kmse_pool *pool;
+    const struct kmse_clock *clock;
+    const char *uri;
+    const char *location;
+};
+
+/*
+ * Outputs are written only on success, and why is always set on failure. A
+ * function that is NULL is not possible with this KMS; generate and rewrap are
+ * made of the others then.
+ */
+struct kmse_kms_backend {
+    const char *scheme; /* with its colon */
+
+    kmse_st (*absolute)(char **absolute_location, const char *location);
+    kmse_st (*ensure)(const struct kmse_kms_call *call, struct kmse_why *why);
+    kmse_st (*rotate_master)(const struct kmse_kms_call *call,
+                             struct kmse_why *why);
+    kmse_st (*generate)(const struct kmse_kms_call *call,
+                        const struct kmse_kms_context *context,
+                        struct kmse_secret *data_key, struct kmse_blob *blob,
+                        struct kmse_why *why);
+    kmse_st (*wrap)(const struct kmse_kms_call *call,
+                    const struct kmse_kms_context *context,
+                    const struct kmse_secret *data_key, struct kmse_blob *blob,
+                    struct kmse_why *why);
+    kmse_st (*unwrap)(const struct kmse_kms_call *call,
+                      const struct kmse_kms_context *context,
+                      const struct kmse_blob *blob,
+                      struct kmse_secret *data_key, struct kmse_why *why);
+    /* Both URIs are of this backend. */
+    kmse_st (*rewrap)(const struct kmse_kms_call *from,
+                      const struct kmse_kms_context *from_context,
+                      const struct kmse_blob *from_blob,
+                      const struct kmse_kms_call *to,
+                      const struct kmse_kms_context *to_context,
+                      struct kmse_blob *to_blob, struct kmse_why *why);
+    kmse_st (*describe)(const struct kmse_kms_call *call,
+                        struct kmse_kms_description *description,
+                        struct kmse_why *why);
+};
+
+extern const struct kmse_kms_backend kmse_kms_local;
+
+/*
+ * The encryption context as bytes that no other context has: the number of
+ * pairs, then each name and value behind its length, all lengths be32.
+ * The caller frees *bytes.
+ */
+kmse_st
+kmse_kms_context_encode(uint8_t **bytes, size_t *len,
+                        const struct kmse_kms_context *context) KMSE_MUST_CHECK;
+
+#endif

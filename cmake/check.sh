@@ -1,0 +1,140 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Install what is missing, build every way, and run every test:
+#     sh cmake/check.sh [STEP...]
+# One line a step; the first that fails shows its output and ends the run.
+# Logs are in build/check/. With names of steps, only those run.
+set -eu
+
+cd "$(dirname "$0")/.."
+. cmake/packages.sh
+
+logs=$PWD/build/check
+wanted=" $* "
+number=0
+start=$(date +%s)
+# Whole-tree layout depends on the release of clang-format; this one decides.
+format_release=14
+
+# step NAME COMMAND...: run it with its output in a log.
+step()
+{
+    name=$1
+    shift
+    case $wanted in
+    '  ' | *" $name "*) ;;
+    *) return 0 ;;
+    esac
+    number=$((number + 1))
+    log=$logs/$(printf %02d "$number")-$name.log
+    began=$(date +%s)
+    [ ! -t 1 ] || printf '   ...  %s\r' "$name"
+    if ! "$@" >"$log" 2>&1 </dev/null; then
+        printf 'FAILED  %-18s %4d s\n' "$name" "$(($(date +%s) - began))"
+        tail -n 300 "$log"
+        echo "check: FAILED at $name after $(($(date +%s) - start)) s" \
+            "(log: ${log#"$PWD"/})"
+        exit 1
+    fi
+    printf '    ok  %-18s %4d s  %s\n' "$name" "$(($(date +%s) - began))" \
+        "$(summary "$log")"
+}
+
+# The line of a log that says how much was run.
+summary()
+{
+    grep -hE '^[0-9]+% tests passed|^=+ .*passed|^.*passed in |^skipped:' "$1" \
+        | tail -n 1 | tr -d =
+}
+
+format()
+{
+    release=$(clang-format --version | sed 's/.*version \([0-9]*\).*/\1/')
+    if [ "$release" != "$format_release" ]; then
+        echo "skipped: clang-format $format_release decides, this is $release"
+        return 0
+    fi
+    find include provider tools examples bench test -name '*.[ch]' -type f \
+        -exec clang-format --dry-run -Werror {} +
+}
+
+configure_and_build()
+{
+    preset=$1
+    shift
+    cmake --preset "$preset" -DKMSE_BUILD_TESTS=ON "$@" \
+        && cmake --build --preset "$preset"
+}
+
+# Manual pages, scripts, whole-tree rules.
+lint()
+{
+    sh cmake/lint.sh build/release/kms-envelope.so \
+        && shellcheck cmake/*.sh .ci/run \
+        && mandoc -T lint -W warning docs/man/*.[1-8]
+}
+
+run_tests()
+{
+    ctest --preset "$1" --no-tests=error --timeout 600
+}
+
+# The sanitizer wants addresses where it can map its shadow: no ASLR. Where
+# that is not allowed, it runs as it is.
+run_thread_tests()
+{
+    set -- ctest --preset tsan --no-tests=error --timeout 600 -R thread
+    if setarch "$(uname -m)" -R true 2>/dev/null; then
+        setarch "$(uname -m)" -R "$@"
+    else
+        "$@"
+    fi
+}
+
+integration()
+{
+    CI=true PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -rs \
+        -p no:cacheprovider test/integration
+}
+
+quickstart()
+{
+    KMSE_ROWS=20000 sh cmake/quickstart.sh
+}
+
+# A staged installation has each file where it belongs.
+staged_install()
+{
+    rm -rf build/stage
+    DESTDIR=$PWD/build/stage cmake --install build/release --prefix /usr
+    modules=$(openssl version -m | sed 's/^MODULESDIR: "\(.*\)"$/\1/')
+    for file in "$modules/kms-envelope.so" /usr/bin/kms-envelope \
+        /usr/share/man/man1/kms-envelope.1 \
+        /usr/share/man/man5/kms-envelope-keyfile.5 \
+        /usr/share/man/man7/EVP_CIPHER-KMS-ENVELOPE.7 \
+        /usr/share/man/man7/OSSL_PROVIDER-kms-envelope.7 \
+        /usr/include/kms_envelope/format.h \
+        /usr/share/doc/kms-envelope/openssl.cnf.example; do
+        [ -f "build/stage$file" ] || {
+            echo "not installed: $file"
+            return 1
+        }
+    done
+}
+
+mkdir -p "$logs"
+rm -f "$logs"/*.log
+step install kmse_need build demo test
+step format format
+step build-release configure_and_build release
+step build-clang configure_and_build clang
+step lint lint
+step test-release run_tests release
+step integration integration
+step build-asan configure_and_build asan
+step test-asan run_tests asan
+step build-tsan configure_and_build tsan
+step test-threads run_thread_tests
+step quickstart quickstart
+step stage staged_install
+echo "check: all $number steps passed in $(($(date +%s) - start)) s"

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
+# Sourced by quickstart.sh and check.sh: kmse_need GROUP... installs what is
+# missing of the groups build, demo and test, with apt-get or dnf.
+#
+# A line a need: group, probe, Debian's and Ubuntu's package, Fedora's package.
+# What answers its probe is there already, whoever installed it. Probes:
+#   cmd:NAME   a program      pc:NAME   a library's pkg-config file
+#   py:NAME    a module of /usr/bin/python3
+#   so:NAME    a library gcc finds     file:PATH   a file     gem:NAME   of ruby
+kmse_needs='
+build cmd:gcc            gcc                  gcc
+build so:crt1.o          libc6-dev            glibc-devel
+build cmd:cmake          cmake                cmake
+build cmd:ninja          ninja-build          ninja-build
+build cmd:pkg-config     pkg-config           pkgconf-pkg-config
+build pc:libcrypto       libssl-dev           openssl-devel
+build pc:libcjson        libcjson-dev         cjson-devel
+build cmd:openssl        openssl              openssl
+demo  pc:sqlite3         libsqlite3-dev       sqlite-devel
+demo  cmd:sqlite3        sqlite3              sqlite
+test  cmd:git            git                  git-core
+test  cmd:clang          clang                clang
+test  cmd:clang-format   clang-format         clang-tools-extra
+test  so:libasan.so      gcc                  libasan
+test  so:libubsan.so     gcc                  libubsan
+test  so:libtsan.so      gcc                  libtsan
+test  pc:cmocka          libcmocka-dev        libcmocka-devel
+test  file:/usr/bin/python3 python3           python3
+test  py:pytest          python3-pytest       python3-pytest
+test  py:cryptography    python3-cryptography python3-cryptography
+test  cmd:php            php-cli              php-cli
+test  cmd:ruby           ruby                 ruby
+test  gem:openssl        ruby                 rubygem-openssl
+test  cmd:node           nodejs               nodejs
+test  cmd:valgrind       valgrind             valgrind
+test  cmd:gdb            gdb                  gdb
+test  cmd:nm             binutils             binutils
+test  cmd:setarch        util-linux           util-linux
+test  cmd:mandoc         mandoc               mandoc
+test  cmd:shellcheck     shellcheck           ShellCheck
+'
+
+kmse_probe()
+{
+    case $1 in
+    cmd:*) command -v "${1#*:}" >/dev/null 2>&1 ;;
+    pc:*) pkg-config --exists "${1#*:}" >/dev/null 2>&1 ;;
+    py:*) /usr/bin/python3 -c "import ${1#*:}" >/dev/null 2>&1 ;;
+    file:*) [ -e "${1#*:}" ] ;;
+    gem:*) ruby -r"${1#*:}" -e 0 >/dev/null 2>&1 ;;
+    # gcc prints the bare name of a file it does not find.
+    so:*) case $(gcc -print-file-name="${1#*:}" 2>/dev/null) in
+        */*) true ;;
+        *) false ;;
+        esac ;;
+    esac
+}
+
+# kmse_missing FIELD GROUP...: that field of each need that is not met.
+kmse_missing()
+{
+    kmse_field=$1
+    shift
+    echo "$kmse_needs" | while read -r group probe debian fedora; do
+        case " $* " in
+        *" ${group:-none} "*) ;;
+        *) continue ;;
+        esac
+        kmse_probe "$probe" && continue
+        case $kmse_field in
+        debian) echo "$debian" ;;
+        fedora) echo "$fedora" ;;
+        *) echo "${probe#*:}" ;;
+        esac
+    done | sort -u | tr '\n' ' '
+}
+
+kmse_as_root()
+{
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo "$@"
+    else
+        echo "This must be installed as root, and there is no sudo:" >&2
+        echo "    $*" >&2
+        return 1
+    fi
+}
+
+kmse_apt_get()
+{
+    kmse_as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
+        -o Dpkg::Use-Pty=0 "$@" </dev/null
+}
+
+# Package lists may be missing or old: try without an update first.
+kmse_install_debian()
+{
+    echo "installing: $*"
+    kmse_apt_get install --no-install-recommends "$@" >/dev/null 2>&1 \
+        && return 0
+    kmse_apt_get update >/dev/null \
+        && kmse_apt_get install --no-install-recommends "$@" >/dev/null
+}
+
+kmse_install_fedora()
+{
+    echo "installing: $*"
+    kmse_as_root dnf -q -y --setopt=install_weak_deps=False install "$@" \
+        </dev/null >/dev/null
+}
+
+kmse_need()
+{
+    [ -n "$(kmse_missing probe "$@")" ] || return 0
+    # The names are a list: words are what we want of it.
+    # shellcheck disable=SC2046
+    if command -v apt-get >/dev/null 2>&1; then
+        kmse_install_debian $(kmse_missing debian "$@") || return 1
+    elif command -v dnf >/dev/null 2>&1; then
+        kmse_install_fedora $(kmse_missing fedora "$@") || return 1
+    fi
+    kmse_left=$(kmse_missing probe "$@")
+    [ -z "$kmse_left" ] && return 0
+    echo "missing, please install: $kmse_left" >&2
+    return 1
+}

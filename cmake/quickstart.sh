@@ -117,8 +117,8 @@ report()
         printf 'version %-6d %8d rows            tag %s\n' \
             "0x${tag#??}" "$count" "$tag"
     done
-    sed -n 's/^kms-calls \(.*\)/KMS calls      \1, by that program, for all these rows/p' "$demo/emails.out"
-    printf 'file           openssl enc before, openssl enc -d after: same\n'
+    sed -n 's/^kms-calls \(.*\)/KMS calls      \1, by the program, for all these rows/p' "$demo/emails.out"
+    printf 'file           openssl enc before the rotation, -d after: the same\n'
     printf 'time           %d s, of it %d s to install and build\n' \
         "$(($(date +%s) - start))" "$((built - start))"
 }
@@ -132,9 +132,12 @@ built=$(date +%s)
 say "make the key $key, version 1"
 make_key
 encrypt_file_before
+echo "openssl enc: README.md is encrypted, as build/quickstart/file.kmse"
 say "encrypt $rows e-mail addresses, rotate, encrypt more, read all back"
 encrypt_rows
+say "decrypt the file, which is of version 1, with openssl enc -d"
 decrypt_file_after
+"$release/kms-envelope" inspect "$demo/file.kmse" 2>/dev/null
 "$release/kms-envelope" status "$key" --keys "$demo/keys"
 say "done: everything written under version 1 and 2 was read back right"
 check_result

@@ -13,7 +13,7 @@
 
 /*
  * The key file <keys>/<name>.json: a key's versions, their wrapped data keys
- * and what proves them. docs/keyfile.md is the format, with an example.
+ * and what proves them. kms-envelope-keyfile(5) is the format, with an example.
  */
 
 enum kmse_version_state {

@@ -41,7 +41,7 @@ kmse_st kmse_keyfile_commitment(uint8_t out[KMSE_HMAC_LEN],
                                number);
 }
 
-/* --- the text under the MAC: docs/keyfile.md ---------------------------- */
+/* --- the text under the MAC: kms-envelope-keyfile(5) -------------------- */
 
 static void print_version(FILE *out, const struct kmse_version *version)
 {

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMSE_TOOLS_DOCTOR_H
+#define KMSE_TOOLS_DOCTOR_H
+
+#include "tools/common.h"
+
+/* Inside tools: the checks of doctor, and how they report. */
+struct kmse_doctor {
+    unsigned findings;
+};
+
+void kmse_doctor_ok(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+void kmse_doctor_note(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+/* Something to mend; the next call says how. */
+void kmse_doctor_find(struct kmse_doctor *doctor, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void kmse_doctor_mend(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+/* A finding from a failure, with the mend that its reason has. */
+void kmse_doctor_find_failure(struct kmse_doctor *doctor, const char *subject,
+                              kmse_st st, const struct kmse_why *why);
+
+/* The configuration file in force; cnf is NULL if it cannot be read. */
+void kmse_doctor_check_config(struct kmse_doctor *doctor,
+                              const struct kmse_cnf *cnf);
+/* A folder of key files, every key, version and wrapped copy in it. */
+void kmse_doctor_check_folder(struct kmse_doctor *doctor, const char *folder,
+                              const char *default_key);
+
+#endif

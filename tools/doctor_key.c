@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* doctor: a folder of key files. */
+#include "tools/doctor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { WRITE_BY_OTHERS = 0022, CLOCK_SKEW_S = 60, SUBJECT_LEN = 160 };
+
+static bool check_folder_mode(struct kmse_doctor *doctor, const char *folder)
+{
+    struct stat status;
+    if (stat(folder, &status) != 0 || !S_ISDIR(status.st_mode)) {
+        kmse_doctor_find(doctor, "the folder of key files, %s: %s", folder,
+                         strerror(errno != 0 ? errno : ENOTDIR));
+        kmse_doctor_mend("kms-envelope create NAME --keys '%s' ... makes it",
+                         folder);
+        return false;
+    }
+    if ((status.st_mode & WRITE_BY_OTHERS) != 0) {
+        kmse_doctor_find(doctor, "%s: others may write there (mode %03o)",
+                         folder, (unsigned)status.st_mode & 0777U);
+        kmse_doctor_mend("chmod go-w '%s'", folder);
+        return true;
+    }
+    kmse_doctor_ok("%s: mode %03o", folder, (unsigned)status.st_mode & 0777U);
+    return true;
+}
+
+static void check_times(struct kmse_doctor *doctor,
+                        const struct kmse_keyfile *file, int64_t now_s)
+{
+    char at[KMSE_TIME_LEN];
+    for (size_t i = 0; i < file->version_count; i++) {
+        const struct kmse_version *version = &file->versions[i];
+        if (version->created_s <= now_s + CLOCK_SKEW_S)
+            continue;
+        kmse_time_print(at, version->created_s);
+        kmse_doctor_find(doctor, "%s version %u: made in the future (%s)",
+                         file->name, (unsigned)version->number, at);
+        kmse_doctor_mend("set the clocks (NTP): this one is slow, or that of"
+                         " the machine that made it was fast");
+    }
+    if (kmse_keyfile_current(file, now_s) == NULL) {
+        kmse_doctor_find(doctor, "%s: no version encrypts yet", file->name);
+        kmse_doctor_mend("wait for the active-from that kms-envelope status"
+                         " shows, set the clock, or kms-envelope rotate %s",
+                         file->name);
+    }
+}
+
+/* One wrapped copy by itself: a version's others must not hide it. */
+static bool check_copy(struct kmse_doctor *doctor,
+                       const struct kmse_session *session,
+                       const struct kmse_keyfile *file,
+                       const struct kmse_version *version, size_t index)
+{
+    const struct kmse_rotation *with = &session->rotation;
+    struct kmse_version alone = *version;
+    alone.copies = &version->copies[index];
+    alone.copy_count = 1;
+    struct kmse_secret data_key = {0};
+    struct kmse_why why = {""};
+    kmse_st st = kmse_keyfile_unwrap(&data_key, with->kms, with->crypto,
+                                     with->pool, file, &alone, &why);
+    if (kmse_is_ok(st) && version == kmse_keyfile_newest(file))
+        st = kmse_keyfile_check_mac(with->crypto, file, &data_key, &why);
+    kmse_secret_wipe(&data_key);
+    if (kmse_is_ok(st))
+        return true;
+
+    char subject[SUBJECT_LEN];
+    snprintf(subject, sizeof(subject), "%s version %u, copy %zu of %zu",
+             file->name, (unsigned)version->number, index + 1,
+             version->copy_count);
+    kmse_doctor_find_failure(doctor, subject, st, &why);
+    return false;
+}
+
+static void check_versions(struct kmse_doctor *doctor,
+                           const struct kmse_session *session,
+                           const struct kmse_keyfile *file)
+{
+    size_t bad = 0, destroyed = 0;
+    for (size_t i = 0; i < file->version_count; i++) {
+        const struct kmse_version *version = &file->versions[i];
+        destroyed += version->state == KMSE_VERSION_DESTROYED;
+        for (size_t c = 0; c < version->copy_count; c++)
+            bad += !check_copy(doctor, session, file, version, c);
+    }
+    if (bad > 0)
+        return;
+    kmse_doctor_ok("%s: every copy of %zu %s unwraps, the MAC is right%s",
+                   file->name, file->version_count - destroyed,
+                   file->version_count - destroyed == 1 ? "version"
+                                                        : "versions",
+                   destroyed > 0 ? " (others are destroyed)" : "");
+}
+
+static void check_key(struct kmse_doctor *doctor,
+                      const struct kmse_session *session, const char *folder,
+                      const char *name)
+{
+    struct kmse_keyfile *file = NULL;
+    struct kmse_why why = {""};
+    kmse_st st = kmse_keyfile_read(&file, folder, name, NULL, &why);
+    if (!kmse_is_ok(st)) {
+        kmse_doctor_find_failure(doctor, name, st, &why);
+        return;
+    }
+    check_times(doctor, file, kmse_session_now(session));
+    check_versions(doctor, session, file);
+    kmse_keyfile_free(file);
+}
+
+static void check_default_key(struct kmse_doctor *doctor, const char *folder,
+                              const char *name)
+{
+    struct kmse_file_mark mark;
+    struct kmse_why why = {""};
+    kmse_st st = kmse_keyfile_stat(folder, name, &mark, &why);
+    if (!kmse_is_ok(st))
+        kmse_doctor_find_failure(doctor, "default-key", st, &why);
+}
+
+static void check_all_keys(struct kmse_doctor *doctor,
+                           const struct kmse_session *session,
+                           const char *folder)
+{
+    char **names = NULL;
+    size_t count = 0;
+    struct kmse_why why = {""};
+    kmse_st st = kmse_keyfile_list(&names, &count, folder, &why);
+    if (!kmse_is_ok(st)) {
+        kmse_doctor_find_failure(doctor, folder, st, &why);
+        return;
+    }
+    if (count == 0)
+        kmse_doctor_note("%s: no keys yet", folder);
+    for (size_t i = 0; i < count; i++)
+        check_key(doctor, session, folder, names[i]);
+    kmse_keyfile_free_list(names, count);
+}
+
+void kmse_doctor_check_folder(struct kmse_doctor *doctor, const char *folder,
+                              const char *default_key)
+{
+    struct kmse_session session = {0};
+    struct kmse_why why = {""};
+    errno = 0;
+    if (!check_folder_mode(doctor, folder))
+        return;
+    kmse_st st = kmse_session_open(&session, folder, &why);
+    if (!kmse_is_ok(st)) {
+        kmse_doctor_find_failure(doctor, folder, st, &why);
+        return;
+    }
+    if (default_key != NULL)
+        check_default_key(doctor, folder, default_key);
+    check_all_keys(doctor, &session, folder);
+    if (!kmse_pool_is_locked(session.rotation.pool))
+        kmse_doctor_note("key memory is not locked, it may be swapped out:"
+                         " raise RLIMIT_MEMLOCK (ulimit -l)");
+    kmse_session_close(&session);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMSE_TOOLS_DURATION_H
+#define KMSE_TOOLS_DURATION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+enum { KMSE_DURATION_MAX_S = 3660 * 86400, KMSE_AGE_LEN = 24 };
+
+/*
+ * "90", "90s", "10m", "2h", "7d": seconds, from 0 to ten years.
+ * KMSE_R_PARAMETER for anything else.
+ */
+kmse_st kmse_duration_parse(int64_t *seconds, const char *text) KMSE_MUST_CHECK;
+
+/* "12s", "5m", "3h", "40d": in the largest unit that it fills twice. */
+void kmse_age_print(char out[KMSE_AGE_LEN], int64_t seconds);
+
+#endif

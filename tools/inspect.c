@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kms-envelope inspect: what a message says of itself. Needs no key. */
+#include "tools/verbs.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "envelope/header.h"
+#include "tools/common.h"
+
+/* The begin of a file, and how long it is. */
+struct sample {
+    uint8_t bytes[KMSE_HEADER_LEN];
+    size_t len;
+    uint64_t total;
+};
+
+static bool read_sample(struct sample *sample, FILE *file)
+{
+    uint8_t rest[16384];
+    sample->len = fread(sample->bytes, 1, sizeof(sample->bytes), file);
+    sample->total = sample->len;
+    size_t len = 0;
+    while ((len = fread(rest, 1, sizeof(rest), file)) > 0)
+        sample->total += len;
+    return !ferror(file);
+}
+
+static kmse_st open_sample(struct sample *sample, const char *path,
+                           struct kmse_why *why)
+{
+    if (strcmp(path, "-") == 0) {
+        if (!read_sample(sample, stdin))
+            return kmse_fail(why, KMSE_R_FILE, "stdin: %s", strerror(errno));
+        return KMSE_OK;
+    }
+    FILE *file = fopen(path, "rbe");
+    if (file == NULL)
+        return kmse_fail(why, KMSE_R_FILE, "%s: %s", path, strerror(errno));
+    bool ok = read_sample(sample, file);
+    int error = errno;
+    fclose(file);
+    if (!ok)
+        return kmse_fail(why, KMSE_R_FILE, "%s: %s", path, strerror(error));
+    return KMSE_OK;
+}
+
+/* The first byte of a message is 'K'; in base64 it begins with an 'S'. */
+static const char *guess(const struct sample *sample)
+{
+    static const char SALTED[] = "Salted__";
+    if (sample->len >= sizeof(SALTED) - 1
+        && memcmp(sample->bytes, SALTED, sizeof(SALTED) - 1) == 0)
+        return "; it looks like the output of openssl enc with a password";
+    for (size_t i = 0; i < sample->len; i++) {
+        if (sample->bytes[i] < ' ' || sample->bytes[i] > '~')
+            return "";
+    }
+    if (sample->len > 0 && sample->bytes[0] == 'S')
+        return "; it looks like base64: decode it first (base64 -d)";
+    return sample->len > 0 ? "; it looks like text" : "";
+}
+
+static kmse_st parse(struct kmse_header *header, const struct sample *sample,
+                     const char *path, struct kmse_why *why)
+{
+    kmse_st st = kmse_header_parse(header, sample->bytes, sample->len);
+    if (st.reason == KMSE_R_FORMAT_UNKNOWN)
+        return kmse_fail(why, st.reason,
+                         "%s: begins with 0x%02X; this release knows 0x%02X"
+                         " alone, a newer one may know more%s",
+                         path, sample->bytes[0], KMSE_FORMAT_1, guess(sample));
+    if (st.reason == KMSE_R_HEADER_SHORT)
+        return kmse_fail(why, st.reason,
+                         "%s: %zu bytes, the shortest message has %d", path,
+                         sample->len, KMSE_OVERHEAD);
+    if (!kmse_is_ok(st))
+        return kmse_fail(why, st.reason, "%s", path);
+    if (sample->total < KMSE_OVERHEAD)
+        return kmse_fail(why, KMSE_R_MESSAGE_SHORT,
+                         "%s: %" PRIu64 " bytes, the shortest message has %d",
+                         path, sample->total, KMSE_OVERHEAD);
+    return KMSE_OK;
+}
+
+static void print_message(const struct kmse_header *header, uint64_t total)
+{
+    char nonce[2 * KMSE_NONCE_LEN + 1];
+    kmse_hex_encode(nonce, header->nonce, KMSE_NONCE_LEN);
+    printf("format       0x%02X (KMS-ENVELOPE, AES-256-GCM)\n"
+           "key version  %u\n"
+           "nonce        %s\n"
+           "message      %" PRIu64 " bytes\n"
+           "plaintext    %" PRIu64 " bytes\n",
+           header->format, (unsigned)header->key_version, nonce, total,
+           total - KMSE_OVERHEAD);
+    kmse_tool_hint("read as one message, of which only the header was looked"
+                   " at: nothing was verified");
+}
+
+static int run(const struct kmse_options *options)
+{
+    struct kmse_why why = {""};
+    struct sample sample = {0};
+    struct kmse_header header;
+    kmse_st st = open_sample(&sample, options->operand, &why);
+    if (kmse_is_ok(st))
+        st = parse(&header, &sample, options->operand, &why);
+    if (!kmse_is_ok(st))
+        return kmse_tool_fail(st, &why);
+    print_message(&header, sample.total);
+    return KMSE_EXIT_DONE;
+}
+
+const struct kmse_verb kmse_verb_inspect = {
+    .name = "inspect",
+    .operands = "FILE|-",
+    .summary = "show the header of a message",
+    .details = "Format, key version, nonce and sizes; no key and no KMS is"
+               " needed. Which key it\nis, a message does not say, and nothing"
+               " that it says is verified here.",
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run,
+};

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: one table of options, of which each verb takes some. */
+#include "tools/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/duration.h"
+
+struct option_row {
+    enum kmse_option bit;
+    const char *name;
+    const char *argument; /* NULL: takes none */
+    const char *help;
+    kmse_st (*take)(struct kmse_options *options, const char *value,
+                    struct kmse_why *why);
+};
+
+static kmse_st take_keys(struct kmse_options *options, const char *value,
+                         struct kmse_why *why)
+{
+    if (value[0] == '\0')
+        return kmse_fail(why, KMSE_R_PARAMETER, "--keys: no folder given");
+    options->keys = value;
+    return KMSE_OK;
+}
+
+static kmse_st take_master_key(struct kmse_options *options, const char *value,
+                               struct kmse_why *why)
+{
+    if (options->master_key_count == KMSE_MASTER_KEYS_MAX)
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "--master-key: more than %d of them",
+                         KMSE_MASTER_KEYS_MAX);
+    options->master_keys[options->master_key_count++] = value;
+    return KMSE_OK;
+}
+
+/* NAME=VALUE; names of our own would clash with the ones that we add. */
+static kmse_st take_context(struct kmse_options *options, const char *value,
+                            struct kmse_why *why)
+{
+    static const char RESERVED[] = "kms-envelope:";
+    const char *equals = strchr(value, '=');
+    if (equals == NULL || equals == value)
+        return kmse_fail(why, KMSE_R_PARAMETER, "--context %s: not NAME=VALUE",
+                         value);
+    if (strncmp(value, RESERVED, sizeof(RESERVED) - 1) == 0)
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "--context %s: names that begin with %s are taken",
+                         value, RESERVED);
+    char *name = strndup(value, (size_t)(equals - value));
+    if (name == NULL)
+        return KMSE_ERR(KMSE_R_MEMORY);
+    kmse_st st = kmse_kms_context_add(&options->context, name, equals + 1);
+    free(name);
+    if (!kmse_is_ok(st))
+        return kmse_fail(why, st.reason,
+                         "--context %s: there twice, not UTF-8, or too long",
+                         value);
+    return KMSE_OK;
+}
+
+static kmse_st parse_count(uint64_t *count, const char *option,
+                           const char *value, struct kmse_why *why)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long long number = strtoull(value, &end, 10);
+    if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0
+        || number == 0)
+        return kmse_fail(why, KMSE_R_PARAMETER, "%s %s: not a number from 1",
+                         option, value);
+    *count = number;
+    return KMSE_OK;
+}
+
+static kmse_st take_max_messages(struct kmse_options *options,
+                                 const char *value, struct kmse_why *why)
+{
+    return parse_count(&options->policy.max_messages, "--max-messages", value,
+                       why);
+}
+
+static kmse_st take_max_bytes(struct kmse_options *options, const char *value,
+                              struct kmse_why *why)
+{
+    return parse_count(&options->policy.max_bytes, "--max-bytes", value, why);
+}
+
+static kmse_st take_active_in(struct kmse_options *options, const char *value,
+                              struct kmse_why *why)
+{
+    kmse_st st = kmse_duration_parse(&options->active_in_s, value);
+    if (!kmse_is_ok(st))
+        return kmse_fail(why, st.reason,
+                         "--active-in %s: not a time, such as 90s, 10m, 2h, 7d",
+                         value);
+    return KMSE_OK;
+}
+
+static kmse_st take_to(struct kmse_options *options, const char *value,
+                       struct kmse_why *why)
+{
+    (void)why;
+    options->to = value;
+    return KMSE_OK;
+}
+
+static kmse_st take_json(struct kmse_options *options, const char *value,
+                         struct kmse_why *why)
+{
+    (void)value;
+    (void)why;
+    options->json = true;
+    return KMSE_OK;
+}
+
+static const struct option_row ROWS[] = {
+    {KMSE_OPTION_KEYS, "keys", "DIR", "the folder of key files", take_keys},
+    {KMSE_OPTION_MASTER_KEY, "master-key", "URI",
+     "wrap with it; may be given several times: any of them unwraps",
+     take_master_key},
+    {KMSE_OPTION_CONTEXT, "context", "NAME=VALUE",
+     "a pair of the KMS encryption context; may be given several times",
+     take_context},
+    {KMSE_OPTION_MAX_MESSAGES, "max-messages", "N",
+     "messages that one process may encrypt under one version",
+     take_max_messages},
+    {KMSE_OPTION_MAX_BYTES, "max-bytes", "N", "the same, in bytes of plaintext",
+     take_max_bytes},
+    {KMSE_OPTION_ACTIVE_IN, "active-in", "TIME",
+     "encrypt with it only then: 90, 90s, 10m, 2h, 7d; now if not given",
+     take_active_in},
+    {KMSE_OPTION_TO, "to", "URI", "move to this master key", take_to},
+    {KMSE_OPTION_JSON, "json", NULL, "print JSON, for programs", take_json},
+};
+enum { ROW_COUNT = sizeof(ROWS) / sizeof(ROWS[0]), HELP_VALUE = ROW_COUNT };
+
+/* getopt's table of the options that this verb takes; val is the row. */
+static void list_options(struct option out[ROW_COUNT + 2],
+                         const struct kmse_verb *verb)
+{
+    size_t count = 0;
+    out[count++] = (struct option){"help", no_argument, NULL, HELP_VALUE};
+    for (int row = 0; row < ROW_COUNT; row++) {
+        if ((verb->takes & ROWS[row].bit) == 0)
+            continue;
+        out[count++] = (struct option){
+            ROWS[row].name,
+            ROWS[row].argument != NULL ? required_argument : no_argument, NULL,
+            row};
+    }
+    out[count] = (struct option){0};
+}
+
+static kmse_st check_given(const struct kmse_verb *verb, unsigned given,
+                           int operand_count, struct kmse_why *why)
+{
+    for (size_t row = 0; row < ROW_COUNT; row++) {
+        if ((verb->needs & ~given & ROWS[row].bit) != 0)
+            return kmse_fail(why, KMSE_R_PARAMETER, "--%s %s is missing",
+                             ROWS[row].name, ROWS[row].argument);
+    }
+    if (operand_count < verb->operands_min)
+        return kmse_fail(why, KMSE_R_PARAMETER, "%s is missing",
+                         verb->operands);
+    if (operand_count > verb->operands_max)
+        return kmse_fail(why, KMSE_R_PARAMETER, "too many arguments");
+    return KMSE_OK;
+}
+
+/* What getopt would have printed, for --help never an error. */
+static kmse_st bad_option(int argc, char **argv, bool argument_is_missing,
+                          struct kmse_why *why)
+{
+    const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+    return kmse_fail(why, KMSE_R_PARAMETER,
+                     argument_is_missing ? "%s: a value is missing"
+                                         : "%s: no such option here",
+                     word);
+}
+
+kmse_st kmse_options_parse(struct kmse_options *options,
+                           const struct kmse_verb *verb, int argc, char **argv,
+                           struct kmse_why *why)
+{
+    struct option known[ROW_COUNT + 2];
+    list_options(known, verb);
+    *options = (struct kmse_options){0};
+    unsigned given = 0;
+    optind = 0; /* glibc and musl: begin anew */
+    opterr = 0;
+    for (;;) {
+        int row = getopt_long(argc, argv, ":", known, NULL);
+        if (row == -1)
+            break;
+        if (row == '?' || row == ':')
+            return bad_option(argc, argv, row == ':', why);
+        if (row == HELP_VALUE) {
+            options->help = true;
+            return KMSE_OK;
+        }
+        KMSE_TRY(ROWS[row].take(options, optarg, why));
+        given |= ROWS[row].bit;
+    }
+    KMSE_TRY(check_given(verb, given, argc - optind, why));
+    options->operand = optind < argc ? argv[optind] : NULL;
+    return KMSE_OK;
+}
+
+void kmse_options_wipe(struct kmse_options *options)
+{
+    kmse_kms_context_wipe(&options->context);
+}
+
+void kmse_options_help(const struct kmse_verb *verb)
+{
+    printf("usage: kms-envelope %s%s%s", verb->name,
+           verb->operands[0] != '\0' ? " " : "", verb->operands);
+    for (size_t row = 0; row < ROW_COUNT; row++) {
+        if ((verb->takes & ROWS[row].bit) == 0)
+            continue;
+        bool needed = (verb->needs & ROWS[row].bit) != 0;
+        const char *argument = ROWS[row].argument;
+        printf(" %s--%s%s%s%s", needed ? "" : "[", ROWS[row].name,
+               argument != NULL ? " " : "", argument != NULL ? argument : "",
+               needed ? "" : "]");
+    }
+    printf("\n\n%s\n", verb->summary);
+    if (verb->details != NULL)
+        printf("%s\n", verb->details);
+    for (size_t row = 0; row < ROW_COUNT; row++) {
+        if ((verb->takes & ROWS[row].bit) == 0)
+            continue;
+        printf("%s  --%-13s%-11s %s\n",
+               verb->takes & (ROWS[row].bit - 1U) ? "" : "\n", ROWS[row].name,
+               ROWS[row].argument != NULL ? ROWS[row].argument : "",
+               ROWS[row].help);
+    }
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMSE_TOOLS_OPTIONS_H
+#define KMSE_TOOLS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "keyring/keyfile.h"
+#include "kms/kms.h"
+
+/* Which options a verb takes. */
+enum kmse_option {
+    KMSE_OPTION_KEYS = 1 << 0,
+    KMSE_OPTION_MASTER_KEY = 1 << 1,
+    KMSE_OPTION_CONTEXT = 1 << 2,
+    KMSE_OPTION_MAX_MESSAGES = 1 << 3,
+    KMSE_OPTION_MAX_BYTES = 1 << 4,
+    KMSE_OPTION_ACTIVE_IN = 1 << 5,
+    KMSE_OPTION_TO = 1 << 6,
+    KMSE_OPTION_JSON = 1 << 7,
+};
+
+/* The table of verbs has one of these for each; one file a verb. */
+struct kmse_options;
+struct kmse_verb {
+    const char *name;
+    const char *operands; /* as in the usage line, "" if none */
+    const char *summary;  /* one line */
+    const char *details;  /* some more, or NULL */
+    unsigned takes;       /* enum kmse_option, or-ed */
+    unsigned needs;       /* those that must be given */
+    int operands_min, operands_max;
+    int (*run)(const struct kmse_options *options);
+};
+
+enum { KMSE_MASTER_KEYS_MAX = 16 };
+
+/* A parsed command line. Strings are argv's. */
+struct kmse_options {
+    bool help;
+    const char *keys;
+    const char *master_keys[KMSE_MASTER_KEYS_MAX];
+    size_t master_key_count;
+    struct kmse_kms_context context;
+    struct kmse_policy policy;
+    int64_t active_in_s;
+    const char *to;
+    bool json;
+    const char *operand; /* the first, or NULL */
+};
+
+/*
+ * argv[0] is the verb. KMSE_R_PARAMETER with what is wrong in why; options
+ * must be wiped in any case.
+ */
+kmse_st kmse_options_parse(struct kmse_options *options,
+                           const struct kmse_verb *verb, int argc, char **argv,
+                           struct kmse_why *why) KMSE_MUST_CHECK;
+void kmse_options_wipe(struct kmse_options *options);
+
+/* To stdout: the help for a verb, from the tables. */
+void kmse_options_help(const struct kmse_verb *verb);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kms-envelope status: keys and their versions. No KMS is asked. */
+#include "tools/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/common.h"
+#include "tools/duration.h"
+#include "tools/verbs.h"
+
+enum { NAME_WIDTH_MIN = 3 };
+
+const char *kmse_status_state(const struct kmse_version *version, int64_t now_s)
+{
+    switch (version->state) {
+    case KMSE_VERSION_ACTIVE:
+        return version->active_from_s > now_s ? "pending" : "active";
+    case KMSE_VERSION_RETIRED:
+        return "retired";
+    case KMSE_VERSION_DESTROYED:
+        return "destroyed";
+    }
+    return "unknown";
+}
+
+static void print_version(const struct kmse_keyfile *file,
+                          const struct kmse_version *version, int name_width,
+                          int64_t now_s)
+{
+    char number[16], from[KMSE_TIME_LEN], age[KMSE_AGE_LEN];
+    bool encrypts = version == kmse_keyfile_current(file, now_s);
+    snprintf(number, sizeof(number), "%s%u", encrypts ? "*" : "",
+             (unsigned)version->number);
+    kmse_time_print(from, version->active_from_s);
+    kmse_age_print(age, now_s - version->created_s);
+    printf("%-*s  %7s  %-9s  %-20s  %5s ", name_width, file->name, number,
+           kmse_status_state(version, now_s), from, age);
+    for (size_t i = 0; i < version->copy_count; i++)
+        printf("%s %s", i > 0 ? "," : "", version->copies[i].kms);
+    putchar('\n');
+}
+
+static void print_table(struct kmse_keyfile *const *files, size_t count,
+                        const char *folder, int64_t now_s)
+{
+    int name_width = NAME_WIDTH_MIN;
+    for (size_t i = 0; i < count; i++) {
+        if ((int)strlen(files[i]->name) > name_width)
+            name_width = (int)strlen(files[i]->name);
+    }
+    if (count == 0) {
+        printf("no keys in %s\n", folder);
+        return;
+    }
+    printf("%-*s  %7s  %-9s  %-20s  %5s  %s\n", name_width, "KEY", "VERSION",
+           "STATE", "ACTIVE-FROM", "AGE", "MASTER KEYS");
+    for (size_t i = 0; i < count; i++) {
+        for (size_t v = 0; v < files[i]->version_count; v++)
+            print_version(files[i], &files[i]->versions[v], name_width, now_s);
+    }
+    puts("* encrypts");
+}
+
+/* All that can be read; says which cannot. */
+static size_t read_files(struct kmse_keyfile **files, char *const *names,
+                         size_t count, const char *folder, int *exit_code)
+{
+    size_t read = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct kmse_why why = {""};
+        kmse_st st =
+            kmse_keyfile_read(&files[read], folder, names[i], NULL, &why);
+        if (kmse_is_ok(st))
+            read++;
+        else
+            *exit_code = kmse_tool_fail(st, &why);
+    }
+    return read;
+}
+
+static kmse_st print_files(char *const *names, size_t count, const char *folder,
+                           bool json, int *exit_code)
+{
+    struct kmse_keyfile **files =
+        calloc(count + 1, sizeof(struct kmse_keyfile *));
+    if (files == NULL)
+        return KMSE_ERR(KMSE_R_MEMORY);
+    size_t read = read_files(files, names, count, folder, exit_code);
+    int64_t now_s = kmse_clock_system.wall_s(kmse_clock_system.arg);
+    kmse_st st = KMSE_OK;
+    if (json)
+        st = kmse_status_print_json(files, read, folder, now_s);
+    else if (read > 0 || count == 0)
+        print_table(files, read, folder, now_s);
+    for (size_t i = 0; i < read; i++)
+        kmse_keyfile_free(files[i]);
+    free(files);
+    return st;
+}
+
+static kmse_st print_status(const char *folder,
+                            const struct kmse_options *options, int *exit_code,
+                            struct kmse_why *why)
+{
+    if (options->operand != NULL) {
+        char *name = strdup(options->operand);
+        if (name == NULL)
+            return KMSE_ERR(KMSE_R_MEMORY);
+        kmse_st st = print_files(&name, 1, folder, options->json, exit_code);
+        free(name);
+        return st;
+    }
+    char **names = NULL;
+    size_t count = 0;
+    KMSE_TRY(kmse_keyfile_list(&names, &count, folder, why));
+    kmse_st st = print_files(names, count, folder, options->json, exit_code);
+    kmse_keyfile_free_list(names, count);
+    return st;
+}
+
+static int run(const struct kmse_options *options)
+{
+    struct kmse_why why = {""};
+    char *configured = NULL;
+    int exit_code = KMSE_EXIT_DONE;
+    kmse_st st = KMSE_OK;
+    if (options->keys == NULL)
+        st = kmse_tool_configured_folder(&configured, &why);
+    if (kmse_is_ok(st))
+        st = print_status(options->keys != NULL ? options->keys : configured,
+                          options, &exit_code, &why);
+    free(configured);
+    return kmse_is_ok(st) ? exit_code : kmse_tool_fail(st, &why);
+}
+
+const struct kmse_verb kmse_verb_status = {
+    .name = "status",
+    .operands = "[NAME]",
+    .summary = "show keys and their versions",
+    .details = "Without --keys: of the folder that openssl.cnf names. No KMS is"
+               " asked.",
+    .takes = KMSE_OPTION_KEYS | KMSE_OPTION_JSON,
+    .operands_max = 1,
+    .run = run,
+};

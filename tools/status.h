@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMSE_TOOLS_STATUS_H
+#define KMSE_TOOLS_STATUS_H
+
+#include "keyring/keyfile.h"
+
+/* Inside tools: what status.c and status_json.c both say of a version. */
+
+/* "active", "pending" (its time has not come), "retired", "destroyed". */
+const char *kmse_status_state(const struct kmse_version *version,
+                              int64_t now_s);
+
+/* JSON of all these keys, to stdout. */
+kmse_st kmse_status_print_json(struct kmse_keyfile *const *files, size_t count,
+                               const char *folder,
+                               int64_t now_s) KMSE_MUST_CHECK;
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kms-envelope status --json. These names are an interface: never changed. */
+#include "tools/status.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+
+static bool add_text(cJSON *object, const char *name, const char *text)
+{
+    return cJSON_AddStringToObject(object, name, text) != NULL;
+}
+
+static bool add_time(cJSON *object, const char *name, int64_t wall_s)
+{
+    char text[KMSE_TIME_LEN];
+    kmse_time_print(text, wall_s);
+    return add_text(object, name, text);
+}
+
+/* Exact beyond 2^53, where cJSON's own numbers are not. */
+static bool add_count(cJSON *object, const char *name, uint64_t count)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%" PRIu64, count);
+    return cJSON_AddRawToObject(object, name, text) != NULL;
+}
+
+static bool add_masters(cJSON *object, const struct kmse_version *version)
+{
+    cJSON *masters = cJSON_AddArrayToObject(object, "master-keys");
+    for (size_t i = 0; masters != NULL && i < version->copy_count; i++) {
+        cJSON *uri = cJSON_CreateString(version->copies[i].kms);
+        if (uri == NULL || !cJSON_AddItemToArray(masters, uri))
+            return false;
+    }
+    return masters != NULL;
+}
+
+static bool add_version(cJSON *versions, const struct kmse_keyfile *file,
+                        const struct kmse_version *version, int64_t now_s)
+{
+    cJSON *object = cJSON_CreateObject();
+    if (object == NULL || !cJSON_AddItemToArray(versions, object)) {
+        cJSON_Delete(object);
+        return false;
+    }
+    bool encrypts = version == kmse_keyfile_current(file, now_s);
+    int64_t age_s = now_s > version->created_s ? now_s - version->created_s : 0;
+    return add_count(object, "number", version->number)
+           && add_text(object, "state", kmse_status_state(version, now_s))
+           && cJSON_AddBoolToObject(object, "encrypts", encrypts) != NULL
+           && add_time(object, "created", version->created_s)
+           && add_time(object, "active-from", version->active_from_s)
+           && add_count(object, "age-seconds", (uint64_t)age_s)
+           && add_masters(object, version);
+}
+
+static bool add_context(cJSON *object, const struct kmse_keyfile *file)
+{
+    cJSON *context = cJSON_AddObjectToObject(object, "context");
+    bool ok = context != NULL;
+    for (size_t i = 0; ok && i < file->context.count; i++)
+        ok = add_text(context, file->context.pairs[i].name,
+                      file->context.pairs[i].value);
+    return ok;
+}
+
+static bool add_key(cJSON *keys, const struct kmse_keyfile *file, int64_t now_s)
+{
+    cJSON *object = cJSON_CreateObject();
+    if (object == NULL || !cJSON_AddItemToArray(keys, object)) {
+        cJSON_Delete(object);
+        return false;
+    }
+    char id[2 * KMSE_KEY_ID_LEN + 1];
+    kmse_hex_encode(id, file->id, KMSE_KEY_ID_LEN);
+    bool ok = add_text(object, "name", file->name) && add_text(object, "id", id)
+              && add_time(object, "created", file->created_s)
+              && add_context(object, file)
+              && add_count(object, "max-messages", file->policy.max_messages)
+              && add_count(object, "max-bytes", file->policy.max_bytes);
+    cJSON *versions = ok ? cJSON_AddArrayToObject(object, "versions") : NULL;
+    ok = versions != NULL;
+    for (size_t i = 0; ok && i < file->version_count; i++)
+        ok = add_version(versions, file, &file->versions[i], now_s);
+    return ok;
+}
+
+kmse_st kmse_status_print_json(struct kmse_keyfile *const *files, size_t count,
+                               const char *folder, int64_t now_s)
+{
+    cJSON *root = cJSON_CreateObject();
+    bool ok = root != NULL && add_text(root, "folder", folder);
+    cJSON *keys = ok ? cJSON_AddArrayToObject(root, "keys") : NULL;
+    ok = keys != NULL;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = add_key(keys, files[i], now_s);
+    char *text = ok ? cJSON_Print(root) : NULL;
+    cJSON_Delete(root);
+    if (text == NULL)
+        return KMSE_ERR(KMSE_R_MEMORY);
+    puts(text);
+    cJSON_free(text);
+    return KMSE_OK;
+}

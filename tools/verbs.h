@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMSE_TOOLS_VERBS_H
+#define KMSE_TOOLS_VERBS_H
+
+#include "tools/options.h"
+
+extern const struct kmse_verb kmse_verb_create;
+extern const struct kmse_verb kmse_verb_rotate;
+extern const struct kmse_verb kmse_verb_rewrap;
+extern const struct kmse_verb kmse_verb_rotate_master;
+extern const struct kmse_verb kmse_verb_status;
+extern const struct kmse_verb kmse_verb_inspect;
+extern const struct kmse_verb kmse_verb_doctor;
+
+#endif

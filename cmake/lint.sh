@@ -50,7 +50,7 @@ banned_calls()
     ban 'a library does not end its host' "$(call 'abort|exit|_exit|assert')" \
         $(sources include provider tools)
     ban 'a provider does not print' \
-        "$(call 'printf|fprintf|vprintf|vfprintf|puts|fputs|perror|putchar')" \
+        "$(call 'printf|vprintf|puts|perror|putchar')|stdout|stderr" \
         $(sources include provider)
     ban 'the environment is read in config alone' \
         "$(call 'getenv|secure_getenv')" \

@@ -51,8 +51,8 @@ kmse_st kmse_base64_encode(char **out, const uint8_t *in, size_t in_len)
 static kmse_st decode_canonical(uint8_t *bytes, size_t *len, const char *text,
                                 size_t text_len)
 {
-    int decoded = EVP_DecodeBlock(bytes, (const unsigned char *)text,
-                                  (int)text_len);
+    int decoded =
+        EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)text_len);
     if (decoded < 0)
         return KMSE_ERR(KMSE_R_ENCODING);
     *len = (size_t)decoded;
@@ -81,8 +81,8 @@ kmse_st kmse_base64_decode(uint8_t **out, size_t *out_len, const char *text)
         return KMSE_ERR(KMSE_R_MEMORY);
 
     size_t len = 0;
-    kmse_st st = text_len == 0 ? KMSE_OK
-                               : decode_canonical(bytes, &len, text, text_len);
+    kmse_st st =
+        text_len == 0 ? KMSE_OK : decode_canonical(bytes, &len, text, text_len);
     if (!kmse_is_ok(st)) {
         OPENSSL_cleanse(bytes, size);
         free(bytes);

@@ -17,7 +17,8 @@ struct kmse_cnf {
 };
 
 /* NCONF_get_string would fall back to the default section: this does not. */
-static const char *lookup(const STACK_OF(CONF_VALUE) *section, const char *name)
+static const char *lookup(const STACK_OF(CONF_VALUE) * section,
+                          const char *name)
 {
     for (int i = 0; i < sk_CONF_VALUE_num(section); i++) {
         const CONF_VALUE *pair = sk_CONF_VALUE_value(section, i);
@@ -35,7 +36,7 @@ static const char *skip_dot(const char *name)
 }
 
 static kmse_st read_pairs(struct kmse_cnf_provider *provider,
-                          const STACK_OF(CONF_VALUE) *section)
+                          const STACK_OF(CONF_VALUE) * section)
 {
     int count = sk_CONF_VALUE_num(section);
     if (count <= 0)
@@ -63,8 +64,8 @@ static kmse_st read_pairs(struct kmse_cnf_provider *provider,
 static kmse_st add_provider(struct kmse_cnf *cnf, const char *root,
                             const CONF_VALUE *entry)
 {
-    struct kmse_cnf_provider *grown
-        = realloc(cnf->providers, (cnf->provider_count + 1) * sizeof(*grown));
+    struct kmse_cnf_provider *grown =
+        realloc(cnf->providers, (cnf->provider_count + 1) * sizeof(*grown));
     if (grown == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
     cnf->providers = grown;
@@ -77,8 +78,8 @@ static kmse_st add_provider(struct kmse_cnf *cnf, const char *root,
 /* root = a section with "providers = another", which lists name = section. */
 static kmse_st read_root(struct kmse_cnf *cnf, const CONF_VALUE *root)
 {
-    const char *list_name
-        = lookup(NCONF_get_section(cnf->conf, root->value), "providers");
+    const char *list_name =
+        lookup(NCONF_get_section(cnf->conf, root->value), "providers");
     if (list_name == NULL)
         return KMSE_OK;
     const STACK_OF(CONF_VALUE) *list = NCONF_get_section(cnf->conf, list_name);
@@ -110,8 +111,8 @@ kmse_st kmse_cnf_open(struct kmse_cnf **cnf, const char *path,
     struct kmse_cnf *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
-    made->path = path != NULL ? OPENSSL_strdup(path)
-                              : CONF_get1_default_config_file();
+    made->path =
+        path != NULL ? OPENSSL_strdup(path) : CONF_get1_default_config_file();
     ERR_set_mark();
     kmse_st st = load(made, why);
     ERR_pop_to_mark();

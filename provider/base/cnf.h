@@ -18,10 +18,10 @@ struct kmse_cnf_pair {
 };
 
 struct kmse_cnf_provider {
-    const char *root;     /* "openssl_conf", "nodejs_conf", ... */
-    const char *name;     /* in the list of providers, or its identity */
-    const char *section;  /* the section with its keys */
-    const char *module;   /* or NULL */
+    const char *root;    /* "openssl_conf", "nodejs_conf", ... */
+    const char *name;    /* in the list of providers, or its identity */
+    const char *section; /* the section with its keys */
+    const char *module;  /* or NULL */
     bool activate;
     const struct kmse_cnf_pair *pairs; /* every key of the section */
     size_t pair_count;
@@ -38,7 +38,7 @@ void kmse_cnf_close(struct kmse_cnf *cnf);
 const char *kmse_cnf_path(const struct kmse_cnf *cnf);
 size_t kmse_cnf_provider_count(const struct kmse_cnf *cnf);
 /* Lives as long as cnf. */
-const struct kmse_cnf_provider *
-kmse_cnf_provider(const struct kmse_cnf *cnf, size_t index);
+const struct kmse_cnf_provider *kmse_cnf_provider(const struct kmse_cnf *cnf,
+                                                  size_t index);
 
 #endif

@@ -96,8 +96,8 @@ static kmse_st locked_choose_libctx(struct kmse_crypto *crypto)
     if (crypto->private_libctx == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
     if (crypto->private_default == NULL)
-        crypto->private_default
-            = OSSL_PROVIDER_load(crypto->private_libctx, "default");
+        crypto->private_default =
+            OSSL_PROVIDER_load(crypto->private_libctx, "default");
     if (crypto->private_default == NULL)
         return KMSE_ERR(KMSE_R_CRYPTO_UNAVAILABLE);
     crypto->libctx = crypto->private_libctx;
@@ -188,9 +188,9 @@ kmse_st kmse_crypto_hkdf(struct kmse_crypto *crypto, uint8_t *out,
     return KMSE_OK;
 }
 
-kmse_st kmse_crypto_hmac(struct kmse_crypto *crypto,
-                         uint8_t out[KMSE_HMAC_LEN], const uint8_t *key,
-                         size_t key_len, const uint8_t *data, size_t data_len)
+kmse_st kmse_crypto_hmac(struct kmse_crypto *crypto, uint8_t out[KMSE_HMAC_LEN],
+                         const uint8_t *key, size_t key_len,
+                         const uint8_t *data, size_t data_len)
 {
     KMSE_TRY(make_ready(crypto));
     EVP_MAC_CTX *mac = EVP_MAC_CTX_new(crypto->hmac);

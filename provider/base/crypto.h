@@ -41,10 +41,9 @@ kmse_st kmse_crypto_hkdf(struct kmse_crypto *crypto, uint8_t *out,
                          size_t out_len, const uint8_t *ikm, size_t ikm_len,
                          const uint8_t *info, size_t info_len) KMSE_MUST_CHECK;
 
-kmse_st kmse_crypto_hmac(struct kmse_crypto *crypto,
-                         uint8_t out[KMSE_HMAC_LEN], const uint8_t *key,
-                         size_t key_len, const uint8_t *data,
-                         size_t data_len) KMSE_MUST_CHECK;
+kmse_st kmse_crypto_hmac(struct kmse_crypto *crypto, uint8_t out[KMSE_HMAC_LEN],
+                         const uint8_t *key, size_t key_len,
+                         const uint8_t *data, size_t data_len) KMSE_MUST_CHECK;
 
 /*
  * A keyed AES-256-GCM, for one thread at a time and one direction. The
@@ -77,8 +76,8 @@ kmse_st kmse_gcm_update(struct kmse_gcm *gcm, uint8_t *out, const uint8_t *in,
 kmse_st kmse_gcm_seal_finish(struct kmse_gcm *gcm,
                              uint8_t tag[KMSE_GCM_TAG_LEN]) KMSE_MUST_CHECK;
 /* KMSE_R_TAG_MISMATCH if the tag is not right: what update wrote is not so. */
-kmse_st kmse_gcm_open_finish(struct kmse_gcm *gcm,
-                             const uint8_t tag[KMSE_GCM_TAG_LEN])
-    KMSE_MUST_CHECK;
+kmse_st
+kmse_gcm_open_finish(struct kmse_gcm *gcm,
+                     const uint8_t tag[KMSE_GCM_TAG_LEN]) KMSE_MUST_CHECK;
 
 #endif

@@ -36,12 +36,10 @@ static kmse_st check_file(int fd, const char *path, size_t max_len,
     if (!S_ISREG(status.st_mode))
         return kmse_fail(why, KMSE_R_FILE, "%s: not a regular file", path);
     if ((status.st_mode & forbidden_mode) != 0)
-        return kmse_fail(why, KMSE_R_FILE_MODE,
-                         "%s has mode %04o; chmod %04o %s", path,
-                         (unsigned)(status.st_mode & MODE_BITS),
-                         (unsigned)(status.st_mode & MODE_BITS
-                                    & ~forbidden_mode),
-                         path);
+        return kmse_fail(
+            why, KMSE_R_FILE_MODE, "%s has mode %04o; chmod %04o %s", path,
+            (unsigned)(status.st_mode & MODE_BITS),
+            (unsigned)(status.st_mode & MODE_BITS & ~forbidden_mode), path);
     if (status.st_size < 0 || (uintmax_t)status.st_size > max_len)
         return kmse_fail(why, KMSE_R_FILE, "%s: longer than %zu bytes", path,
                          max_len);
@@ -139,13 +137,13 @@ static kmse_st write_temporary(const char *temporary, const char *path,
     /* What a killed writer left behind. */
     if (unlink(temporary) != 0 && errno != ENOENT)
         return fail_errno(why, "unlink", temporary);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                  mode);
+    int fd = open(temporary,
+                  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0)
         return fail_errno(why, "create", temporary);
     keep_owner(fd, path);
-    kmse_st st = fchmod(fd, mode) == 0 ? KMSE_OK
-                                       : fail_errno(why, "chmod", temporary);
+    kmse_st st =
+        fchmod(fd, mode) == 0 ? KMSE_OK : fail_errno(why, "chmod", temporary);
     if (kmse_is_ok(st))
         st = write_all(fd, temporary, bytes, len, why);
     if (kmse_is_ok(st) && fsync(fd) != 0)
@@ -160,8 +158,7 @@ static kmse_st sync_folder(const char *folder, struct kmse_why *why)
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return fail_errno(why, "open", folder);
-    kmse_st st
-        = fsync(fd) == 0 ? KMSE_OK : fail_errno(why, "fsync", folder);
+    kmse_st st = fsync(fd) == 0 ? KMSE_OK : fail_errno(why, "fsync", folder);
     close(fd);
     return st;
 }

@@ -50,8 +50,8 @@ uint64_t kmse_fork_generation(struct kmse_fork *fork)
 {
     if (!fork->wiped_on_fork)
         return (uint64_t)getpid();
-    uint64_t generation = atomic_load_explicit(&fork->page->generation,
-                                               memory_order_acquire);
+    uint64_t generation =
+        atomic_load_explicit(&fork->page->generation, memory_order_acquire);
     if (generation != 0)
         return generation;
     /* Threads of a new child may race to here: the first number stands. */
@@ -94,9 +94,8 @@ static void after_fork_child(void)
 
 static void install_handlers(void)
 {
-    handlers_installed
-        = pthread_atfork(before_fork, after_fork_parent, after_fork_child)
-          == 0;
+    handlers_installed =
+        pthread_atfork(before_fork, after_fork_parent, after_fork_child) == 0;
 }
 
 kmse_st kmse_fork_watch(struct kmse_fork_hooks *hooks)

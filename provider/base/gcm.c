@@ -94,8 +94,8 @@ kmse_st kmse_gcm_algorithm_fetch(struct kmse_gcm_algorithm *algorithm,
     const OSSL_PROVIDER *provider = EVP_CIPHER_get0_provider(cipher);
     found.provctx = OSSL_PROVIDER_get0_provider_ctx(provider);
     int no_cache = 0;
-    const OSSL_ALGORITHM *table = OSSL_PROVIDER_query_operation(
-        provider, OSSL_OP_CIPHER, &no_cache);
+    const OSSL_ALGORITHM *table =
+        OSSL_PROVIDER_query_operation(provider, OSSL_OP_CIPHER, &no_cache);
     for (const OSSL_ALGORITHM *a = table;
          a != NULL && a->algorithm_names != NULL; a++) {
         if (names_contain(a->algorithm_names, ALGORITHM)) {
@@ -135,9 +135,9 @@ static struct kmse_gcm *gcm_alloc(const struct kmse_gcm_algorithm *algorithm,
 static int init_direction(struct kmse_gcm *gcm, const uint8_t *key,
                           const uint8_t *iv)
 {
-    OSSL_FUNC_cipher_encrypt_init_fn *init
-        = gcm->direction == KMSE_SEAL ? gcm->algorithm->encrypt_init
-                                      : gcm->algorithm->decrypt_init;
+    OSSL_FUNC_cipher_encrypt_init_fn *init = gcm->direction == KMSE_SEAL
+                                                 ? gcm->algorithm->encrypt_init
+                                                 : gcm->algorithm->decrypt_init;
     return init(gcm->ctx, key, key != NULL ? KMSE_GCM_KEY_LEN : 0, iv,
                 iv != NULL ? KMSE_GCM_IV_LEN : 0, NULL);
 }

@@ -172,10 +172,9 @@ void kmse_secret_wipe(struct kmse_secret *secret)
     OPENSSL_cleanse(secret->bytes, KMSE_SECRET_LEN);
     pthread_mutex_lock(&secret->pool->mutex);
     for (struct arena *a = secret->pool->arenas; a != NULL; a = a->next) {
-        if (secret->bytes >= a->slots
-            && secret->bytes < a->slots + ARENA_BYTES)
-            a->used[(size_t)(secret->bytes - a->slots) / KMSE_SECRET_LEN]
-                = false;
+        if (secret->bytes >= a->slots && secret->bytes < a->slots + ARENA_BYTES)
+            a->used[(size_t)(secret->bytes - a->slots) / KMSE_SECRET_LEN] =
+                false;
     }
     pthread_mutex_unlock(&secret->pool->mutex);
     *secret = (struct kmse_secret){0};

@@ -31,8 +31,9 @@ typedef struct kmse_st {
     X(KEY_VERSION, 22, "the key version is out of range")                      \
     X(MESSAGE_SHORT, 23, "the message is truncated")                           \
     X(MESSAGE_TOO_LONG, 24, "the message is too long for AES-GCM")             \
-    X(TAG_MISMATCH, 25, "the message was not made with this key and AAD, "     \
-                        "or was changed")                                      \
+    X(TAG_MISMATCH, 25,                                                        \
+      "the message was not made with this key and AAD, "                       \
+      "or was changed")                                                        \
     X(STATE, 26, "the operation is not possible in this state")                \
     X(BUFFER_SMALL, 27, "the output buffer is too small")                      \
     X(AAD_TOO_LONG, 28, "too much additional data before the header")          \
@@ -72,8 +73,8 @@ enum kmse_reason {
 #undef KMSE_REASON_ENUM
 };
 
-#define KMSE_OK      ((kmse_st){0})
-#define KMSE_ERR(r)  ((kmse_st){(r)})
+#define KMSE_OK     ((kmse_st){0})
+#define KMSE_ERR(r) ((kmse_st){(r)})
 
 static inline bool kmse_is_ok(kmse_st st)
 {

@@ -33,8 +33,8 @@ kmse_st kmse_header_print(uint8_t out[KMSE_HEADER_LEN], uint32_t key_version,
 enum {
     KMSE_AAD_LABEL_LEN = sizeof(KMSE_AAD_LABEL) - 1,
     KMSE_AAD_BOUND_LEN = 4, /* header bytes 0..3: format and version */
-    KMSE_AAD_PREFIX_LEN
-    = KMSE_AAD_LABEL_LEN + KMSE_KEY_ID_LEN + KMSE_AAD_BOUND_LEN,
+    KMSE_AAD_PREFIX_LEN =
+        KMSE_AAD_LABEL_LEN + KMSE_KEY_ID_LEN + KMSE_AAD_BOUND_LEN,
 };
 
 /* The AAD before the application's own; header: at least 4 bytes of it. */

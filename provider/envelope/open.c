@@ -115,8 +115,8 @@ kmse_st kmse_open_final(struct kmse_open *open, uint8_t *out, size_t out_size,
 }
 
 /* Decrypt into scratch, which is overwritten as it goes, for the tag alone. */
-static kmse_st verify(struct kmse_gcm *gcm, uint8_t *scratch,
-                      const uint8_t *in, size_t len, const uint8_t *tag)
+static kmse_st verify(struct kmse_gcm *gcm, uint8_t *scratch, const uint8_t *in,
+                      size_t len, const uint8_t *tag)
 {
     while (len > 0) {
         size_t piece_len = min_len(len, KMSE_OPEN_ONE_PASS_MAX);

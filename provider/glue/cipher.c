@@ -31,11 +31,11 @@ int kmse_cipher_fail(struct kmse_cipher_ctx *ctx, kmse_st st,
     struct kmse_why about = {""};
     if (why == NULL || why->text[0] == '\0') {
         /* The layers below know no names. */
-        const char *name = ctx->key != NULL ? kmse_key_name(ctx->key)
-                                            : ctx->key_name;
+        const char *name =
+            ctx->key != NULL ? kmse_key_name(ctx->key) : ctx->key_name;
         if (ctx->used_version != 0)
-            snprintf(about.text, sizeof(about.text), "key %s, version %u",
-                     name, ctx->used_version);
+            snprintf(about.text, sizeof(about.text), "key %s, version %u", name,
+                     ctx->used_version);
         else if (name[0] != '\0')
             snprintf(about.text, sizeof(about.text), "key %s", name);
         why = &about;
@@ -99,8 +99,8 @@ static kmse_st copy_open(struct kmse_cipher_ctx *copy,
 {
     struct kmse_gcm *gcm = NULL;
     KMSE_TRY(kmse_gcm_dup(&gcm, ctx->lease->gcm));
-    kmse_st st
-        = kmse_lease_version(&copy->lease, ctx->key, ctx->used_version, why);
+    kmse_st st =
+        kmse_lease_version(&copy->lease, ctx->key, ctx->used_version, why);
     if (!kmse_is_ok(st)) {
         kmse_gcm_free(gcm);
         return st;
@@ -119,8 +119,8 @@ static kmse_st copy_message(struct kmse_cipher_ctx *copy,
                             const struct kmse_cipher_ctx *ctx,
                             struct kmse_why *why)
 {
-    bool under_way
-        = ctx->state == KMSE_CIPHER_AAD || ctx->state == KMSE_CIPHER_BODY;
+    bool under_way =
+        ctx->state == KMSE_CIPHER_AAD || ctx->state == KMSE_CIPHER_BODY;
     if (under_way && ctx->direction == KMSE_SEAL)
         return kmse_fail(why, KMSE_R_STATE,
                          "an encrypting context cannot be copied within a "
@@ -247,8 +247,8 @@ static kmse_st find_key(struct kmse_cipher_ctx *ctx, struct kmse_why *why)
     return kmse_ring_find(ctx->ring, ctx->key_name, &ctx->key, why);
 }
 
-static kmse_st wrong_version(const struct kmse_cipher_ctx *ctx, uint32_t version,
-                             struct kmse_why *why)
+static kmse_st wrong_version(const struct kmse_cipher_ctx *ctx,
+                             uint32_t version, struct kmse_why *why)
 {
     return kmse_fail(why, KMSE_R_KEY_VERSION,
                      "key %s: the message's version is %u, and key-version "
@@ -542,7 +542,7 @@ const OSSL_DISPATCH kmse_cipher_functions[] = {
     {OSSL_FUNC_CIPHER_ENCRYPT_INIT, (void (*)(void))encrypt_init},
     {OSSL_FUNC_CIPHER_DECRYPT_INIT, (void (*)(void))decrypt_init},
     {OSSL_FUNC_CIPHER_UPDATE, (void (*)(void))update},
-    {OSSL_FUNC_CIPHER_FINAL, (void (*)(void))final},
+    {OSSL_FUNC_CIPHER_FINAL, (void (*)(void)) final},
     {OSSL_FUNC_CIPHER_CIPHER, (void (*)(void))one_call},
     {OSSL_FUNC_CIPHER_GET_PARAMS, (void (*)(void))kmse_cipher_get_params},
     {OSSL_FUNC_CIPHER_GETTABLE_PARAMS,

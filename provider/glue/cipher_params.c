@@ -107,8 +107,8 @@ static kmse_st check_between_messages(const struct kmse_cipher_ctx *ctx,
                                       const char *param, struct kmse_why *why)
 {
     if (ctx->state == KMSE_CIPHER_AAD || ctx->state == KMSE_CIPHER_BODY)
-        return kmse_fail(why, KMSE_R_STATE,
-                         "%s cannot change within a message", param);
+        return kmse_fail(why, KMSE_R_STATE, "%s cannot change within a message",
+                         param);
     return KMSE_OK;
 }
 

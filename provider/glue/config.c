@@ -185,8 +185,8 @@ static kmse_st parse_options(struct kmse_config *config,
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *option = &OPTIONS[i];
-        const char *value
-            = values[i] != NULL ? values[i] : option->default_value;
+        const char *value =
+            values[i] != NULL ? values[i] : option->default_value;
         void *field = (uint8_t *)config + option->offset;
         if (value != NULL)
             KMSE_TRY(option->parse(field, option->key, value, why));
@@ -206,8 +206,8 @@ kmse_st kmse_config_read(struct kmse_config *config,
     char *values[OPTION_COUNT] = {NULL};
     OSSL_PARAM params[OPTION_COUNT + 1];
     for (size_t i = 0; i < OPTION_COUNT; i++)
-        params[i]
-            = OSSL_PARAM_construct_utf8_ptr(OPTIONS[i].key, &values[i], 0);
+        params[i] =
+            OSSL_PARAM_construct_utf8_ptr(OPTIONS[i].key, &values[i], 0);
     params[OPTION_COUNT] = OSSL_PARAM_construct_end();
     if (get_params == NULL || get_params(handle, params) != 1)
         return kmse_fail(why, KMSE_R_CONFIG_VALUE,

@@ -12,8 +12,8 @@
 
 static bool is_openssl_key(const char *key)
 {
-    static const char *const KEYS[]
-        = {"identity", "soft_load", "module", "activate"};
+    static const char *const KEYS[] = {"identity", "soft_load", "module",
+                                       "activate"};
     const char *dot = strchr(key, '.');
     for (size_t i = 0; i < sizeof(KEYS) / sizeof(KEYS[0]); i++) {
         if (strcmp(dot != NULL ? dot + 1 : key, KEYS[i]) == 0)

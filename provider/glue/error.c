@@ -7,8 +7,7 @@
 #include <string.h>
 
 /* OSSL_ITEM has no const; OpenSSL copies the strings. */
-#define KMSE_REASON_ARRAY(name, number, text)                                  \
-    static char text_##name[] = text;
+#define KMSE_REASON_ARRAY(name, number, text) static char text_##name[] = text;
 KMSE_REASONS(KMSE_REASON_ARRAY)
 #undef KMSE_REASON_ARRAY
 

@@ -143,8 +143,8 @@ void kmse_legacy_remove(struct kmse_legacy_instance *instance)
 struct kmse_ring *kmse_legacy_acquire_ring(void)
 {
     pthread_mutex_lock(&mutex);
-    struct kmse_ring *ring
-        = instances != NULL ? kmse_ring_acquire(instances->ring) : NULL;
+    struct kmse_ring *ring =
+        instances != NULL ? kmse_ring_acquire(instances->ring) : NULL;
     pthread_mutex_unlock(&mutex);
     return ring;
 }

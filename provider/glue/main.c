@@ -127,8 +127,8 @@ static kmse_st make_crypto(struct kmse_crypto **crypto,
         if (host == NULL)
             return KMSE_ERR(KMSE_R_MEMORY);
     }
-    kmse_st st
-        = kmse_crypto_new(crypto, host, from == KMSE_LIBRARY_CONTEXT_HOST);
+    kmse_st st =
+        kmse_crypto_new(crypto, host, from == KMSE_LIBRARY_CONTEXT_HOST);
     if (!kmse_is_ok(st))
         OSSL_LIB_CTX_free(host);
     return st;

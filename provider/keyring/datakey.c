@@ -31,8 +31,8 @@ kmse_st kmse_datakey_new(struct kmse_datakey **datakey,
     made->version = version;
     made->data_key = kmse_secret_take(data_key);
 
-    kmse_st st = is_zero(&made->data_key) ? KMSE_ERR(KMSE_R_COMMITMENT)
-                                          : KMSE_OK;
+    kmse_st st =
+        is_zero(&made->data_key) ? KMSE_ERR(KMSE_R_COMMITMENT) : KMSE_OK;
     if (kmse_is_ok(st))
         st = kmse_secret_init(&made->message_key, pool);
     if (kmse_is_ok(st))
@@ -70,8 +70,8 @@ void kmse_nonce_add(uint8_t nonce[KMSE_NONCE_LEN], uint64_t by)
     enum { BYTE_BITS = 8, BYTE_MASK = 0xFF };
     unsigned carry = 0;
     for (size_t i = KMSE_NONCE_LEN; i > 0; i--) {
-        unsigned sum
-            = (unsigned)nonce[i - 1] + (unsigned)(by & BYTE_MASK) + carry;
+        unsigned sum =
+            (unsigned)nonce[i - 1] + (unsigned)(by & BYTE_MASK) + carry;
         nonce[i - 1] = (uint8_t)sum;
         carry = sum >> BYTE_BITS;
         by >>= BYTE_BITS;

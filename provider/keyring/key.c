@@ -10,9 +10,9 @@
 #include <openssl/crypto.h>
 
 enum {
-    STAT_EVERY_MS = 800,       /* a new file is seen within a second */
-    FAILURE_KEPT_MS = 1000,    /* a failed unwrap is not tried again sooner */
-    FLIGHT_DEADLINE_S = 10,    /* longest wait for another thread's unwrap */
+    STAT_EVERY_MS = 800,    /* a new file is seen within a second */
+    FAILURE_KEPT_MS = 1000, /* a failed unwrap is not tried again sooner */
+    FLIGHT_DEADLINE_S = 10, /* longest wait for another thread's unwrap */
 };
 
 static uint64_t now_ms(const struct kmse_key *key)
@@ -50,9 +50,9 @@ static kmse_st snapshot_read(struct kmse_snapshot **snapshot,
     if (made == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
     atomic_init(&made->references, 1);
-    kmse_st st = kmse_keyfile_read(&made->file,
-                                   key->environment->options.folder, key->name,
-                                   &made->mark, why);
+    kmse_st st =
+        kmse_keyfile_read(&made->file, key->environment->options.folder,
+                          key->name, &made->mark, why);
     if (!kmse_is_ok(st)) {
         snapshot_release(made);
         return st;
@@ -157,9 +157,9 @@ static kmse_st install(struct kmse_key *key, struct kmse_snapshot *snapshot,
 
     pthread_mutex_lock(&key->mutex);
     struct kmse_snapshot *old = key->snapshot;
-    kmse_st st = old == NULL ? KMSE_OK
-                             : check_not_older(key, old->file, snapshot->file,
-                                               why);
+    kmse_st st = old == NULL
+                     ? KMSE_OK
+                     : check_not_older(key, old->file, snapshot->file, why);
     struct kmse_entry *old_entries = entries;
     size_t old_count = count;
     if (kmse_is_ok(st)) {
@@ -336,8 +336,8 @@ static void locked_land_success(struct kmse_key *key, struct kmse_entry *entry,
         *datakey = NULL;
     }
     entry->expires_ms = now + key->environment->options.max_age_ms;
-    entry->stale_until_ms
-        = entry->expires_ms + key->environment->options.stale_ms;
+    entry->stale_until_ms =
+        entry->expires_ms + key->environment->options.stale_ms;
     entry->failed_until_ms = 0;
 }
 
@@ -444,9 +444,9 @@ static kmse_st locked_ensure(struct kmse_key *key, uint32_t version,
         struct kmse_entry *entry = locked_entry(key, version);
         uint64_t now = now_ms(key);
         bool failed_now = now < entry->failed_until_ms;
-        bool may_be_stale
-            = failed_now && now < entry->stale_until_ms
-              && kmse_kms_classify(entry->failed) == KMSE_KMS_RETRYABLE;
+        bool may_be_stale =
+            failed_now && now < entry->stale_until_ms
+            && kmse_kms_classify(entry->failed) == KMSE_KMS_RETRYABLE;
         if (entry->datakey != NULL
             && (now < entry->expires_ms || may_be_stale)) {
             *datakey = kmse_datakey_acquire(entry->datakey);
@@ -490,14 +490,14 @@ static kmse_st locked_current(struct kmse_key *key, uint32_t *number,
                               struct kmse_why *why)
 {
     const struct kmse_clock *clock = key->environment->clock;
-    const struct kmse_version *current = kmse_keyfile_current(
-        key->snapshot->file, clock->wall_s(clock->arg));
+    const struct kmse_version *current =
+        kmse_keyfile_current(key->snapshot->file, clock->wall_s(clock->arg));
     if (current == NULL)
         return kmse_fail(why, KMSE_R_KEY_NO_ACTIVE_VERSION,
                          "key %s: no version in %s/%s.json is active now; "
                          "check the clock, or kms-envelope rotate %s",
-                         key->name, key->environment->options.folder,
-                         key->name, key->name);
+                         key->name, key->environment->options.folder, key->name,
+                         key->name);
     *number = current->number;
     return KMSE_OK;
 }

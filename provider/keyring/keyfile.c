@@ -11,8 +11,8 @@ bool kmse_key_name_is_valid(const char *name)
     static const char FIRST[] = "abcdefghijklmnopqrstuvwxyz0123456789";
     static const char REST[] = "abcdefghijklmnopqrstuvwxyz0123456789._-";
     size_t len = strlen(name);
-    return len > 0 && len <= KMSE_KEY_NAME_MAX
-           && strchr(FIRST, name[0]) != NULL && strspn(name, REST) == len;
+    return len > 0 && len <= KMSE_KEY_NAME_MAX && strchr(FIRST, name[0]) != NULL
+           && strspn(name, REST) == len;
 }
 
 struct kmse_keyfile *kmse_keyfile_new(void)

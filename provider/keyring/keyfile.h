@@ -95,12 +95,10 @@ kmse_st kmse_keyfile_print(char **json,
                            const struct kmse_keyfile *file) KMSE_MUST_CHECK;
 
 /* What proves a data key to be a version's: HKDF, KMSE_INFO_COMMITMENT. */
-kmse_st kmse_keyfile_commitment(uint8_t out[KMSE_HMAC_LEN],
-                                struct kmse_crypto *crypto,
-                                const uint8_t id[KMSE_KEY_ID_LEN],
-                                uint32_t number,
-                                const struct kmse_secret *data_key)
-    KMSE_MUST_CHECK;
+kmse_st
+kmse_keyfile_commitment(uint8_t out[KMSE_HMAC_LEN], struct kmse_crypto *crypto,
+                        const uint8_t id[KMSE_KEY_ID_LEN], uint32_t number,
+                        const struct kmse_secret *data_key) KMSE_MUST_CHECK;
 /* Everything but the wrapped copies, under the newest version's data key. */
 kmse_st kmse_keyfile_mac(uint8_t out[KMSE_HMAC_LEN], struct kmse_crypto *crypto,
                          const struct kmse_keyfile *file,

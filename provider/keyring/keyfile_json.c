@@ -24,7 +24,7 @@ static const double NUMBER_MAX = 9007199254740992.0;
 enum { PATH_LEN = 64 };
 
 struct place {
-    const char *origin; /* the file */
+    const char *origin;  /* the file */
     char path[PATH_LEN]; /* "versions[1]." or "" */
     struct kmse_why *why;
 };
@@ -234,8 +234,8 @@ static kmse_st read_version(const struct place *at, const cJSON *object,
     KMSE_TRY(get_time(at, object, "created", &version->created_s));
     KMSE_TRY(get_time(at, object, "active-from", &version->active_from_s));
     KMSE_TRY(read_state(at, object, &version->state));
-    KMSE_TRY(get_hex(at, object, "commitment", version->commitment,
-                     KMSE_HMAC_LEN));
+    KMSE_TRY(
+        get_hex(at, object, "commitment", version->commitment, KMSE_HMAC_LEN));
     return read_copies(at, object, file, version);
 }
 
@@ -273,8 +273,7 @@ static kmse_st read_policy(const struct place *at, const cJSON *root,
     snprintf(deeper.path, sizeof(deeper.path), "policy.");
     KMSE_TRY(check_fields(&deeper, object, FIELDS, COUNT_OF(FIELDS)));
     if (cJSON_HasObjectItem(object, FIELDS[0]))
-        KMSE_TRY(
-            get_number(&deeper, object, FIELDS[0], &policy->max_messages));
+        KMSE_TRY(get_number(&deeper, object, FIELDS[0], &policy->max_messages));
     if (cJSON_HasObjectItem(object, FIELDS[1]))
         KMSE_TRY(get_number(&deeper, object, FIELDS[1], &policy->max_bytes));
     return KMSE_OK;
@@ -297,15 +296,16 @@ static kmse_st read_user_context(const struct place *at, const cJSON *root,
 static kmse_st read_root(const struct place *at, const cJSON *root,
                          const char *name, struct kmse_keyfile *file)
 {
-    static const char *const FIELDS[]
-        = {"format",  "name",   "id",       "created",
-           "context", "policy", "versions", "mac"};
+    static const char *const FIELDS[] = {"format",   "name",    "id",
+                                         "created",  "context", "policy",
+                                         "versions", "mac"};
     const char *text = NULL;
     KMSE_TRY(check_fields(at, root, FIELDS, COUNT_OF(FIELDS)));
     KMSE_TRY(get_text(at, root, "format", &text));
     if (strcmp(text, FORMAT) != 0)
-        return bad_field(at, "format", "must be \"kms-envelope key 1\"; was "
-                                       "it written by a newer release?");
+        return bad_field(at, "format",
+                         "must be \"kms-envelope key 1\"; was "
+                         "it written by a newer release?");
     KMSE_TRY(get_text(at, root, "name", &text));
     if (strcmp(text, name) != 0 || !kmse_key_name_is_valid(text))
         return bad_field(at, "name", "is not that of the file");
@@ -402,12 +402,12 @@ static bool add_version(cJSON *list, const struct kmse_version *version)
     cJSON *object = cJSON_CreateObject();
     if (object == NULL || !cJSON_AddItemToArray(list, object))
         return false;
-    bool ok = cJSON_AddNumberToObject(object, "version", version->number)
-              && add_time(object, "created", version->created_s)
-              && add_time(object, "active-from", version->active_from_s)
-              && add_text(object, "state", STATES[version->state])
-              && add_hex(object, "commitment", version->commitment,
-                         KMSE_HMAC_LEN);
+    bool ok =
+        cJSON_AddNumberToObject(object, "version", version->number)
+        && add_time(object, "created", version->created_s)
+        && add_time(object, "active-from", version->active_from_s)
+        && add_text(object, "state", STATES[version->state])
+        && add_hex(object, "commitment", version->commitment, KMSE_HMAC_LEN);
     cJSON *copies = ok ? cJSON_AddArrayToObject(object, "copies") : NULL;
     ok = copies != NULL;
     for (size_t i = 0; ok && i < version->copy_count; i++)
@@ -429,12 +429,11 @@ static bool add_policy(cJSON *root, const struct kmse_policy *policy)
 
 static bool add_root(cJSON *root, const struct kmse_keyfile *file)
 {
-    bool ok = add_text(root, "format", FORMAT)
-              && add_text(root, "name", file->name)
-              && add_hex(root, "id", file->id, KMSE_KEY_ID_LEN)
-              && add_time(root, "created", file->created_s)
-              && add_context(root, &file->context)
-              && add_policy(root, &file->policy);
+    bool ok =
+        add_text(root, "format", FORMAT) && add_text(root, "name", file->name)
+        && add_hex(root, "id", file->id, KMSE_KEY_ID_LEN)
+        && add_time(root, "created", file->created_s)
+        && add_context(root, &file->context) && add_policy(root, &file->policy);
     cJSON *versions = ok ? cJSON_AddArrayToObject(root, "versions") : NULL;
     ok = versions != NULL;
     for (size_t i = 0; ok && i < file->version_count; i++)
@@ -445,7 +444,8 @@ static bool add_root(cJSON *root, const struct kmse_keyfile *file)
 kmse_st kmse_keyfile_print(char **json, const struct kmse_keyfile *file)
 {
     cJSON *root = cJSON_CreateObject();
-    char *text = root != NULL && add_root(root, file) ? cJSON_Print(root) : NULL;
+    char *text =
+        root != NULL && add_root(root, file) ? cJSON_Print(root) : NULL;
     cJSON_Delete(root);
     if (text == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);

@@ -88,9 +88,9 @@ kmse_st kmse_keyfile_mac(uint8_t out[KMSE_HMAC_LEN], struct kmse_crypto *crypto,
         return KMSE_ERR(KMSE_R_MEMORY);
     }
     uint8_t key[KMSE_SECRET_LEN];
-    kmse_st st = kmse_datakey_derive(key, crypto, newest, KMSE_INFO_KEYFILE,
-                                     file->id,
-                                     kmse_keyfile_newest(file)->number);
+    kmse_st st =
+        kmse_datakey_derive(key, crypto, newest, KMSE_INFO_KEYFILE, file->id,
+                            kmse_keyfile_newest(file)->number);
     if (kmse_is_ok(st))
         st = kmse_crypto_hmac(crypto, out, key, sizeof(key),
                               (const uint8_t *)text, text_len);
@@ -149,9 +149,9 @@ kmse_st kmse_keyfile_unwrap(struct kmse_secret *data_key, struct kmse_kms *kms,
                             struct kmse_why *why)
 {
     (void)pool;
-    kmse_st worst = kmse_fail(why, KMSE_R_KEY_VERSION_DESTROYED,
-                              "key %s, version %u", file->name,
-                              version->number);
+    kmse_st worst =
+        kmse_fail(why, KMSE_R_KEY_VERSION_DESTROYED, "key %s, version %u",
+                  file->name, version->number);
     bool retryable = false;
     for (size_t i = 0; i < version->copy_count; i++) {
         struct kmse_why of_copy = {""};

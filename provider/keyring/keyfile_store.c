@@ -75,8 +75,8 @@ kmse_st kmse_keyfile_read(struct kmse_keyfile **file, const char *folder,
     KMSE_TRY(file_path(path, folder, name, why));
     KMSE_TRY(kmse_keyfile_stat(folder, name, &taken, why));
     KMSE_TRY(kmse_file_read(path, FILE_MAX, FORBIDDEN_MODE, &bytes, &len, why));
-    kmse_st st
-        = kmse_keyfile_parse(file, (const char *)bytes, len, name, path, why);
+    kmse_st st =
+        kmse_keyfile_parse(file, (const char *)bytes, len, name, path, why);
     kmse_file_free_bytes(bytes, len);
     if (kmse_is_ok(st) && mark != NULL)
         *mark = taken;
@@ -161,8 +161,7 @@ kmse_st kmse_keyfile_write(const struct kmse_keyfile *file, const char *folder,
 static char *key_of_file(const char *file_name)
 {
     size_t len = strlen(file_name);
-    if (len <= SUFFIX_LEN
-        || strcmp(file_name + len - SUFFIX_LEN, SUFFIX) != 0)
+    if (len <= SUFFIX_LEN || strcmp(file_name + len - SUFFIX_LEN, SUFFIX) != 0)
         return NULL;
     char *name = strndup(file_name, len - SUFFIX_LEN);
     if (name != NULL && !kmse_key_name_is_valid(name)) {

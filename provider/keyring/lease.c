@@ -37,9 +37,8 @@ static struct kmse_lane *lane_of_thread(struct kmse_key *key)
 }
 _Static_assert(KMSE_LANES == 8, "lane_of_thread keeps three bits");
 
-static _Atomic(struct kmse_lease *) *slot_for(struct kmse_key *key,
-                                              enum kmse_direction direction,
-                                              uint32_t version)
+static _Atomic(struct kmse_lease *) *
+slot_for(struct kmse_key *key, enum kmse_direction direction, uint32_t version)
 {
     struct kmse_lane *lane = lane_of_thread(key);
     if (direction == KMSE_SEAL)
@@ -68,9 +67,8 @@ void kmse_lease_give_back(struct kmse_lease **lease)
     if (idle == NULL)
         return;
     if (idle->generation == atomic_load(&idle->key->generation))
-        idle = atomic_exchange(slot_for(idle->key, idle->direction,
-                                        idle->datakey->version),
-                               idle);
+        idle = atomic_exchange(
+            slot_for(idle->key, idle->direction, idle->datakey->version), idle);
     lease_free(idle);
 }
 
@@ -157,8 +155,8 @@ static kmse_st take(struct kmse_lease **lease, struct kmse_key *key,
 {
     if (!is_for(*lease, key, direction, version)) {
         kmse_lease_give_back(lease);
-        struct kmse_lease *idle
-            = atomic_exchange(slot_for(key, direction, version), NULL);
+        struct kmse_lease *idle =
+            atomic_exchange(slot_for(key, direction, version), NULL);
         if (is_for(idle, key, direction, version))
             *lease = idle;
         else
@@ -239,8 +237,8 @@ static kmse_st grant_nonces(struct kmse_lease *lease, struct kmse_why *why)
     bool forked = usage->fork_generation != generation;
     pthread_mutex_unlock(&key->mutex);
     if (forked)
-        KMSE_TRY(kmse_crypto_random(key->environment->crypto, start,
-                                    sizeof(start)));
+        KMSE_TRY(
+            kmse_crypto_random(key->environment->crypto, start, sizeof(start)));
 
     pthread_mutex_lock(&key->mutex);
     usage->messages -= lease->nonces_left;

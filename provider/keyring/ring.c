@@ -186,8 +186,8 @@ static size_t bucket_of(const char *name)
 
 static struct kmse_key *lookup(struct kmse_ring *ring, const char *name)
 {
-    struct kmse_key *key = atomic_load_explicit(
-        &ring->buckets[bucket_of(name)], memory_order_acquire);
+    struct kmse_key *key = atomic_load_explicit(&ring->buckets[bucket_of(name)],
+                                                memory_order_acquire);
     while (key != NULL && strcmp(key->name, name) != 0)
         key = atomic_load_explicit(&key->next, memory_order_acquire);
     return key;
@@ -199,8 +199,7 @@ static struct kmse_key *add(struct kmse_ring *ring, struct kmse_key *key)
     pthread_mutex_lock(&ring->mutex);
     struct kmse_key *there = lookup(ring, key->name);
     if (there == NULL) {
-        struct kmse_key *_Atomic *bucket
-            = &ring->buckets[bucket_of(key->name)];
+        struct kmse_key *_Atomic *bucket = &ring->buckets[bucket_of(key->name)];
         atomic_store(&key->next, atomic_load(bucket));
         atomic_store_explicit(bucket, key, memory_order_release);
         there = key;

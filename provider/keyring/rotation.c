@@ -11,13 +11,12 @@
 
 /* --- adding versions and copies to a file in memory --------------------- */
 
-static struct kmse_version *add_version(struct kmse_keyfile *file,
-                                        int64_t created_s,
-                                        int64_t active_from_s)
+static struct kmse_version *
+add_version(struct kmse_keyfile *file, int64_t created_s, int64_t active_from_s)
 {
     size_t count = file->version_count;
-    struct kmse_version *grown
-        = realloc(file->versions, (count + 1) * sizeof(*grown));
+    struct kmse_version *grown =
+        realloc(file->versions, (count + 1) * sizeof(*grown));
     if (grown == NULL)
         return NULL;
     file->versions = grown;
@@ -168,13 +167,13 @@ static kmse_st fill_new_key(const struct kmse_rotation *r,
     if (context != NULL)
         KMSE_TRY(kmse_kms_context_copy(&file->context, context));
     KMSE_TRY(kmse_crypto_random(r->crypto, file->id, KMSE_KEY_ID_LEN));
-    struct kmse_version *version
-        = add_version(file, file->created_s, file->created_s);
+    struct kmse_version *version =
+        add_version(file, file->created_s, file->created_s);
     if (version == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
     struct kmse_secret data_key = {0};
-    kmse_st st
-        = fill_version(r, file, version, uris, uri_count, &data_key, why);
+    kmse_st st =
+        fill_version(r, file, version, uris, uri_count, &data_key, why);
     kmse_secret_wipe(&data_key);
     return st;
 }
@@ -193,8 +192,8 @@ static kmse_st locked_create(const struct kmse_rotation *r, const char *name,
     struct kmse_keyfile *file = kmse_keyfile_new();
     if (file == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
-    kmse_st st = fill_new_key(r, file, name, uris, uri_count, context, policy,
-                              why);
+    kmse_st st =
+        fill_new_key(r, file, name, uris, uri_count, context, policy, why);
     if (kmse_is_ok(st))
         st = prove_and_write(r, file, 1, why);
     kmse_keyfile_free(file);
@@ -273,12 +272,11 @@ static kmse_st add_rotated(const struct kmse_rotation *r,
 
     int64_t now_s = r->clock->wall_s(r->clock->arg);
     struct kmse_secret data_key = {0};
-    struct kmse_version *version
-        = add_version(file, now_s, now_s + active_in_s);
-    kmse_st st = version == NULL
-                     ? KMSE_ERR(KMSE_R_MEMORY)
-                     : fill_version(r, file, version, uris, count, &data_key,
-                                    why);
+    struct kmse_version *version =
+        add_version(file, now_s, now_s + active_in_s);
+    kmse_st st = version == NULL ? KMSE_ERR(KMSE_R_MEMORY)
+                                 : fill_version(r, file, version, uris, count,
+                                                &data_key, why);
     kmse_secret_wipe(&data_key);
     free(uris);
     return st;

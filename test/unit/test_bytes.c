@@ -30,8 +30,8 @@ static void hex_is_strict(void **state)
     assert_memory_equal(out, "\x00\xa1\xff", 3);
     kmse_hex_encode(text, out, sizeof(out));
     assert_string_equal(text, "00a1ff");
-    static const char *const BAD[]
-        = {"", "00a1f", "00a1ff0", "00A1FF", "00a1fg", " 0a1ff", "00a1f\n"};
+    static const char *const BAD[] = {"",       "00a1f",  "00a1ff0", "00A1FF",
+                                      "00a1fg", " 0a1ff", "00a1f\n"};
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++)
         expect_reason(kmse_hex_decode(out, sizeof(out), BAD[i]),
                       KMSE_R_ENCODING);
@@ -59,10 +59,21 @@ static void base64_round_trips_at_every_length(void **state)
 static void base64_is_strict(void **state)
 {
     (void)state;
-    static const char *const BAD[]
-        = {"A",    "AA",    "AAA",  "AA==\n", " AA==", "AB==", "AAB=",
-           "====", "A===",  "AA=A", "AA==AAAA", "A-A=", "AAA\n", "AA=="
-                                                                "===="};
+    static const char *const BAD[] = {"A",
+                                      "AA",
+                                      "AAA",
+                                      "AA==\n",
+                                      " AA==",
+                                      "AB==",
+                                      "AAB=",
+                                      "====",
+                                      "A===",
+                                      "AA=A",
+                                      "AA==AAAA",
+                                      "A-A=",
+                                      "AAA\n",
+                                      "AA=="
+                                      "===="};
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
         uint8_t *out = NULL;
         size_t out_len = 0;
@@ -91,16 +102,15 @@ static void time_is_strict(void **state)
     assert_true(seconds == 1795514400);
     kmse_time_print(text, seconds);
     assert_string_equal(text, "2026-11-24T10:00:00Z");
-    static const char *const BAD[]
-        = {"",
-           "2026-11-24",
-           "2026-11-24T10:00:00",
-           "2026-11-24T10:00:00Zx",
-           "2026-02-30T10:00:00Z",
-           "2026-11-24 10:00:00Z",
-           "2026-1-24T10:00:00Z ",
-           "1969-12-31T23:59:59Z",
-           "2026-11-24T24:00:00Z"};
+    static const char *const BAD[] = {"",
+                                      "2026-11-24",
+                                      "2026-11-24T10:00:00",
+                                      "2026-11-24T10:00:00Zx",
+                                      "2026-02-30T10:00:00Z",
+                                      "2026-11-24 10:00:00Z",
+                                      "2026-1-24T10:00:00Z ",
+                                      "1969-12-31T23:59:59Z",
+                                      "2026-11-24T24:00:00Z"};
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++)
         expect_reason(kmse_time_parse(&seconds, BAD[i]), KMSE_R_ENCODING);
 }

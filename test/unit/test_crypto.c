@@ -47,23 +47,23 @@ static void hmac_is_rfc4231(void **state)
     expect_ok(kmse_hex_decode(wanted, sizeof(wanted),
                               "5bdcc146bf60754e6a042426089575c75a003f089d2739"
                               "839dec58b964ec3843"));
-    expect_ok(kmse_crypto_hmac(
-        crypto, out, (const uint8_t *)"Jefe", 4,
-        (const uint8_t *)"what do ya want for nothing?", 28));
+    expect_ok(kmse_crypto_hmac(crypto, out, (const uint8_t *)"Jefe", 4,
+                               (const uint8_t *)"what do ya want for nothing?",
+                               28));
     assert_memory_equal(out, wanted, sizeof(out));
 }
 
 /* The GCM specification's test case 16: AES-256, AAD, 60 bytes. */
-static const char GCM_KEY[]
-    = "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308";
+static const char GCM_KEY[] =
+    "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308";
 static const char GCM_IV[] = "cafebabefacedbaddecaf888";
 static const char GCM_AAD[] = "feedfacedeadbeeffeedfacedeadbeefabaddad2";
-static const char GCM_PLAIN[]
-    = "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c"
-      "95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39";
-static const char GCM_CIPHER[]
-    = "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e"
-      "48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662";
+static const char GCM_PLAIN[] =
+    "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c"
+    "95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39";
+static const char GCM_CIPHER[] =
+    "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e"
+    "48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662";
 static const char GCM_TAG[] = "76fc6ece0f4e1768cddf8853bb2d551b";
 
 struct gcm_case {

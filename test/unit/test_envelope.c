@@ -44,8 +44,8 @@ static size_t seal(uint8_t *out, const uint8_t *in, size_t in_len)
     size_t body_len = 0, tag_len = 0;
     expect_ok(kmse_seal_start(&s, sealing, ID, VERSION, NONCE));
     expect_ok(kmse_seal_aad(&s, (const uint8_t *)"aad", 3));
-    expect_ok(kmse_seal_update(&s, out, in_len + KMSE_HEADER_LEN, &body_len,
-                               in, in_len));
+    expect_ok(kmse_seal_update(&s, out, in_len + KMSE_HEADER_LEN, &body_len, in,
+                               in_len));
     expect_ok(kmse_seal_final(&s, out + body_len, KMSE_OVERHEAD, &tag_len));
     return body_len + tag_len;
 }
@@ -150,8 +150,8 @@ static void every_split_opens_and_holds_the_end_back(void **state)
                                        body + split, body_len - split));
             assert_int_equal(
                 a + b, body_len > KMSE_HELD_LEN ? body_len - KMSE_HELD_LEN : 0);
-            expect_ok(kmse_open_final(&o, out + a + b,
-                                      KMSE_HELD_PLAINTEXT_LEN, &c));
+            expect_ok(
+                kmse_open_final(&o, out + a + b, KMSE_HELD_PLAINTEXT_LEN, &c));
             assert_int_equal(a + b + c, len);
             assert_memory_equal(out, plain, len);
         }
@@ -197,15 +197,15 @@ static void a_small_buffer_is_refused(void **state)
     expect_reason(kmse_seal_final(&s, out, 31, &out_len), KMSE_R_BUFFER_SMALL);
     size_t len = seal(message, plain, 100);
     expect_ok(start_open(&o, message));
-    expect_reason(kmse_open_update(&o, out, 67, &out_len, message + 16,
-                                   len - 16),
-                  KMSE_R_BUFFER_SMALL);
-    expect_reason(kmse_open_whole(opening, ID, NULL, 0, out, 99, &out_len,
-                                  message, len),
-                  KMSE_R_BUFFER_SMALL);
-    expect_reason(kmse_open_whole(opening, ID, NULL, 0, out, 99, &out_len,
-                                  message, 31),
-                  KMSE_R_MESSAGE_SHORT);
+    expect_reason(
+        kmse_open_update(&o, out, 67, &out_len, message + 16, len - 16),
+        KMSE_R_BUFFER_SMALL);
+    expect_reason(
+        kmse_open_whole(opening, ID, NULL, 0, out, 99, &out_len, message, len),
+        KMSE_R_BUFFER_SMALL);
+    expect_reason(
+        kmse_open_whole(opening, ID, NULL, 0, out, 99, &out_len, message, 31),
+        KMSE_R_MESSAGE_SHORT);
 }
 
 static void no_message_is_longer_than_gcm_allows(void **state)

@@ -83,8 +83,8 @@ static cJSON *read_json(void)
 static kmse_st parse(const char *text)
 {
     struct kmse_keyfile *file = NULL;
-    kmse_st st = kmse_keyfile_parse(&file, text, strlen(text), NAME, "the file",
-                                    &why);
+    kmse_st st =
+        kmse_keyfile_parse(&file, text, strlen(text), NAME, "the file", &why);
     assert_true(kmse_is_ok(st) == (file != NULL));
     kmse_keyfile_free(file);
     return st;
@@ -125,10 +125,9 @@ typedef void break_fn(cJSON *root, cJSON *object);
 static void for_each_object(break_fn *break_object)
 {
     cJSON *root = read_json();
-    cJSON *version = cJSON_GetArrayItem(cJSON_GetObjectItem(root, "versions"),
-                                        1);
-    cJSON *copy
-        = cJSON_GetArrayItem(cJSON_GetObjectItem(version, "copies"), 0);
+    cJSON *version =
+        cJSON_GetArrayItem(cJSON_GetObjectItem(root, "versions"), 1);
+    cJSON *copy = cJSON_GetArrayItem(cJSON_GetObjectItem(version, "copies"), 0);
     break_object(root, root);
     break_object(root, version);
     break_object(root, copy);
@@ -167,12 +166,12 @@ static void retype_each_field(cJSON *root, cJSON *object)
     int count = cJSON_GetArraySize(object);
     for (int i = 0; i < count; i++) {
         cJSON *item = cJSON_DetachItemFromArray(object, i);
-        cJSON *others[] = {cJSON_CreateNull(), cJSON_CreateTrue(),
-                           cJSON_CreateNumber(-1), cJSON_CreateNumber(1.5),
+        cJSON *others[] = {cJSON_CreateNull(),       cJSON_CreateTrue(),
+                           cJSON_CreateNumber(-1),   cJSON_CreateNumber(1.5),
                            cJSON_CreateString("zz"), cJSON_CreateArray()};
         for (size_t j = 0; j < sizeof(others) / sizeof(others[0]); j++) {
-            bool is_master_uri = strcmp(item->string, "kms") == 0
-                                 && cJSON_IsString(others[j]);
+            bool is_master_uri =
+                strcmp(item->string, "kms") == 0 && cJSON_IsString(others[j]);
             cJSON_AddItemToObject(object, item->string, others[j]);
             if (!is_master_uri)
                 expect_field_named(parse_json(root), item->string);
@@ -259,8 +258,8 @@ static void another_keys_file_is_refused(void **state)
     snprintf(command, sizeof(command), "cp -p %s %s/other.json", at.path,
              at.folder);
     assert_int_equal(system(command), 0);
-    expect_field_named(
-        kmse_keyfile_read(&file, at.folder, "other", NULL, &why), "name");
+    expect_field_named(kmse_keyfile_read(&file, at.folder, "other", NULL, &why),
+                       "name");
     expect_reason(kmse_keyfile_read(&file, at.folder, "absent", NULL, &why),
                   KMSE_R_KEY_NOT_FOUND);
 }
@@ -400,11 +399,10 @@ static void leftovers_of_a_killed_writer_do_no_harm(void **state)
     (void)state;
     char command[256];
     uint32_t number = 0;
-    snprintf(command, sizeof(command), "echo half > %s/.%s.json.new",
-             at.folder, NAME);
+    snprintf(command, sizeof(command), "echo half > %s/.%s.json.new", at.folder,
+             NAME);
     assert_int_equal(system(command), 0);
-    expect_done(
-        kmse_rotation_rotate(&at.rotation, NAME, 0, &number, &why));
+    expect_done(kmse_rotation_rotate(&at.rotation, NAME, 0, &number, &why));
     assert_int_equal(number, 3);
     snprintf(command, sizeof(command), "%s/.%s.json.new", at.folder, NAME);
     assert_int_equal(access(command, F_OK), -1);
@@ -418,8 +416,7 @@ static void mode_of_the_file_is_kept(void **state)
     assert_int_equal(stat(at.path, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0600);
     assert_int_equal(chmod(at.path, 0640), 0);
-    expect_done(
-        kmse_rotation_rotate(&at.rotation, NAME, 0, &number, &why));
+    expect_done(kmse_rotation_rotate(&at.rotation, NAME, 0, &number, &why));
     assert_int_equal(stat(at.path, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0640);
 }
@@ -452,9 +449,8 @@ static void a_changed_file_is_not_rotated(void **state)
     struct kmse_keyfile *file = read_file();
     file->versions[0].state = KMSE_VERSION_RETIRED;
     expect_done(kmse_keyfile_write(file, at.folder, &why));
-    expect_reason(
-        kmse_rotation_rotate(&at.rotation, NAME, 0, &number, &why),
-        KMSE_R_KEYFILE_MAC);
+    expect_reason(kmse_rotation_rotate(&at.rotation, NAME, 0, &number, &why),
+                  KMSE_R_KEYFILE_MAC);
     kmse_keyfile_free(file);
 }
 
@@ -488,8 +484,7 @@ static void rewrapping_moves_to_another_master_key(void **state)
     kmse_keyfile_free(file);
 
     snprintf(to, sizeof(to), "local:%s/to.key", at.folder);
-    expect_done(
-        kmse_rotation_rewrap(&at.rotation, NAME, to, &renewed, &why));
+    expect_done(kmse_rotation_rewrap(&at.rotation, NAME, to, &renewed, &why));
     assert_int_equal(renewed, 2);
     snprintf(path, sizeof(path), "%s/master.key", at.folder);
     assert_int_equal(unlink(path), 0);
@@ -506,8 +501,7 @@ static void rewrapping_in_place_makes_new_blobs(void **state)
     (void)state;
     size_t renewed = 0;
     struct kmse_keyfile *old = read_file();
-    expect_done(
-        kmse_rotation_rewrap(&at.rotation, NAME, NULL, &renewed, &why));
+    expect_done(kmse_rotation_rewrap(&at.rotation, NAME, NULL, &renewed, &why));
     assert_int_equal(renewed, 2);
     struct kmse_keyfile *file = read_file();
     for (size_t i = 0; i < 2; i++) {

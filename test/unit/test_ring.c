@@ -48,11 +48,13 @@ kmse_st __wrap_kmse_keyfile_unwrap(struct kmse_secret *, struct kmse_kms *,
                                    const struct kmse_version *,
                                    struct kmse_why *);
 
-kmse_st __wrap_kmse_keyfile_unwrap(
-    struct kmse_secret *data_key, struct kmse_kms *kms,
-    struct kmse_crypto *crypto, struct kmse_pool *pool,
-    const struct kmse_keyfile *file, const struct kmse_version *version,
-    struct kmse_why *why)
+kmse_st __wrap_kmse_keyfile_unwrap(struct kmse_secret *data_key,
+                                   struct kmse_kms *kms,
+                                   struct kmse_crypto *crypto,
+                                   struct kmse_pool *pool,
+                                   const struct kmse_keyfile *file,
+                                   const struct kmse_version *version,
+                                   struct kmse_why *why)
 {
     unwraps++;
     if (failure != 0)
@@ -109,8 +111,7 @@ static int set_up(void **state)
     expect_ok(kmse_kms_new(&r->kms, r->crypto, r->pool, r->clock));
     const char *uris[] = {fixture.uri};
     struct kmse_why why = {""};
-    kmse_st st
-        = kmse_rotation_create(r, "emails", uris, 1, NULL, NULL, &why);
+    kmse_st st = kmse_rotation_create(r, "emails", uris, 1, NULL, NULL, &why);
     if (!kmse_is_ok(st))
         fail_msg("%s: %s", kmse_reason_text(st.reason), why.text);
     make_ring(NULL);
@@ -303,8 +304,8 @@ static void limits_are_met_to_the_message_and_byte(void **state)
     struct kmse_lease *a = NULL, *b = NULL;
     uint8_t nonce[KMSE_NONCE_LEN];
     kmse_ring_release(fixture.ring);
-    make_ring(&(struct kmse_ring_options){.max_messages = 1000,
-                                          .max_bytes = 5000});
+    make_ring(
+        &(struct kmse_ring_options){.max_messages = 1000, .max_bytes = 5000});
     newest(&a);
     newest(&b);
     for (int i = 0; i < 1000; i++) {
@@ -394,9 +395,9 @@ static void an_older_file_is_refused(void **state)
 static void names_that_are_none_are_refused(void **state)
 {
     (void)state;
-    static const char *const BAD[]
-        = {"No", "a b", "../emails", ".hidden", "-x",
-           "a123456789012345678901234567890x"};
+    static const char *const BAD[] = {
+        "No",      "a b", "../emails",
+        ".hidden", "-x",  "a123456789012345678901234567890x"};
     struct kmse_key *found = NULL;
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++)
         expect_reason(kmse_ring_find(fixture.ring, BAD[i], &found, NULL),

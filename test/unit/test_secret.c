@@ -133,9 +133,8 @@ static int fork_and_count_in_child(void)
 static void hooks_are_called_while_watched(void **state)
 {
     (void)state;
-    struct kmse_fork_hooks a = {.prepare = count_prepare,
-                                .parent = count_parent,
-                                .child = count_child};
+    struct kmse_fork_hooks a = {
+        .prepare = count_prepare, .parent = count_parent, .child = count_child};
     struct kmse_fork_hooks b = a;
     expect_ok(kmse_fork_watch(&a));
     expect_ok(kmse_fork_watch(&b));

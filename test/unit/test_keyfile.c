@@ -147,11 +147,10 @@ static void expect_field_named(kmse_st st, const char *field)
 static void drop_each_field(cJSON *root, cJSON *object)
 {
     int count = cJSON_GetArraySize(object);
-    for (int i = 0; i < count; i++) {
-        cJSON *item = cJSON_DetachItemFromArray(object, i);
+    for (int i = 0; i < count; i++) { /* each first once, then last */
+        cJSON *item = cJSON_DetachItemFromArray(object, 0);
         expect_field_named(parse_json(root), item->string);
-        cJSON_InsertItemInArray(object, i, item);
-        /* Inserting forgets nothing: the key stays with the item. */
+        cJSON_AddItemToArray(object, item);
     }
 }
 
@@ -165,7 +164,7 @@ static void retype_each_field(cJSON *root, cJSON *object)
 {
     int count = cJSON_GetArraySize(object);
     for (int i = 0; i < count; i++) {
-        cJSON *item = cJSON_DetachItemFromArray(object, i);
+        cJSON *item = cJSON_DetachItemFromArray(object, 0);
         cJSON *others[] = {cJSON_CreateNull(),       cJSON_CreateTrue(),
                            cJSON_CreateNumber(-1),   cJSON_CreateNumber(1.5),
                            cJSON_CreateString("zz"), cJSON_CreateArray()};
@@ -177,7 +176,7 @@ static void retype_each_field(cJSON *root, cJSON *object)
                 expect_field_named(parse_json(root), item->string);
             cJSON_DeleteItemFromObjectCaseSensitive(object, item->string);
         }
-        cJSON_InsertItemInArray(object, i, item);
+        cJSON_AddItemToArray(object, item);
     }
 }
 

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folder with a master key, keys and an openssl.cnf for each test."""
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("KMSE_BUILD", ROOT / "build" / "release"))
+MODULE = BUILD / "kms-envelope.so"
+TOOL = BUILD / "kms-envelope"
+TIMEOUT_S = 120
+
+CONFIGURATION = """\
+openssl_conf = init
+nodejs_conf = init
+[init]
+providers = providers
+[providers]
+default = default_section
+kms-envelope = kms_envelope_section
+[default_section]
+activate = 1
+[kms_envelope_section]
+"""
+
+
+class Site:
+    """What an administrator sets up: a master key, key files, openssl.cnf."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.keys = folder / "keys"
+        self.master_key = folder / "master-key"
+        self.conf = folder / "openssl.cnf"
+        self.configure()
+
+    def configure(self, **settings):
+        """openssl.cnf anew; a setting of None is left out."""
+        section = {
+            "module": MODULE,
+            "activate": 1,
+            "keys": self.keys,
+            "default-key": "emails",
+            **{name.replace("_", "-"): value for name, value in settings.items()},
+        }
+        lines = [f"{name} = {value}" for name, value in section.items() if value is not None]
+        self.conf.write_text(CONFIGURATION + "\n".join(lines) + "\n")
+
+    @property
+    def environment(self):
+        return {
+            **os.environ,
+            "OPENSSL_CONF": str(self.conf),
+            "LC_ALL": "C.UTF-8",
+        }
+
+    def run(self, *command, **options):
+        """Run to its end, whatever that is; bytes in and out."""
+        options.setdefault("env", self.environment)
+        options.setdefault("timeout", TIMEOUT_S)
+        return subprocess.run(
+            [str(word) for word in command], capture_output=True, cwd=self.folder, check=False, **options
+        )
+
+    def start(self, *command, **options):
+        return subprocess.Popen(
+            [str(word) for word in command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self.folder,
+            env=self.environment,
+            **options,
+        )
+
+    def ok(self, *command, **options):
+        """Run what must work; its standard output."""
+        done = self.run(*command, **options)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    def fails(self, *command, code=1, **options):
+        """Run what must fail with that exit code; its standard error."""
+        done = self.run(*command, **options)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return done.stderr.decode()
+
+    # The tool, with the folder of keys where the verb wants one.
+
+    def tool(self, *words):
+        return self.ok(TOOL, *words).decode()
+
+    def create(self, name="emails", *more):
+        return self.tool("create", name, "--keys", self.keys, "--master-key", f"local:{self.master_key}", *more)
+
+    def rotate(self, name="emails", *more):
+        return self.tool("rotate", name, "--keys", self.keys, *more)
+
+    def key_file(self, name="emails"):
+        return self.keys / f"{name}.json"
+
+    # openssl enc.
+
+    @staticmethod
+    def enc_key(name):
+        """A key's name as -K wants it; none: the default key."""
+        return name.encode().hex() if name else "0"
+
+    def encrypt(self, plaintext, name=None):
+        return self.ok("openssl", "enc", "-kms-envelope", "-K", self.enc_key(name), input=plaintext)
+
+    def decrypt(self, message, name=None):
+        return self.ok("openssl", "enc", "-d", "-kms-envelope", "-K", self.enc_key(name), input=message)
+
+    def decrypt_fails(self, message, name=None):
+        return self.fails("openssl", "enc", "-d", "-kms-envelope", "-K", self.enc_key(name), input=message)
+
+
+def version_of(message):
+    """The tag of a message: docs/format.md."""
+    assert message[0] == 0x4B
+    return int.from_bytes(message[1:4], "big")
+
+
+@pytest.fixture
+def empty_site(tmp_path):
+    for needed in (MODULE, TOOL):
+        assert needed.exists(), f"{needed} is missing: build first"
+    return Site(tmp_path)
+
+
+@pytest.fixture
+def site(empty_site):
+    empty_site.create("emails")
+    return empty_site
+
+
+@pytest.fixture(scope="session")
+def program():
+    """The path of a program; a missing one is a failure."""
+
+    def find(name):
+        path = shutil.which(name)
+        assert path is not None, f"{name} is not installed: sh cmake/check.sh install"
+        return path
+
+    return find

@@ -101,6 +101,9 @@ static kmse_st locked_choose_libctx(struct kmse_crypto *crypto)
     if (crypto->private_default == NULL)
         return KMSE_ERR(KMSE_R_CRYPTO_UNAVAILABLE);
     crypto->libctx = crypto->private_libctx;
+    /* A child that outlives its parent cannot be freed: not needed, gone. */
+    OSSL_LIB_CTX_free(crypto->host);
+    crypto->host = NULL;
     return KMSE_OK;
 }
 
@@ -116,7 +119,7 @@ static kmse_st locked_fetch(struct kmse_crypto *crypto)
 }
 
 /* What a failed fetch leaves in the error queue means nothing to the host. */
-static kmse_st make_ready(struct kmse_crypto *crypto)
+kmse_st kmse_crypto_ready(struct kmse_crypto *crypto)
 {
     if (atomic_load_explicit(&crypto->ready, memory_order_acquire))
         return KMSE_OK;
@@ -139,7 +142,7 @@ static kmse_st make_ready(struct kmse_crypto *crypto)
 kmse_st kmse_crypto_gcm(struct kmse_crypto *crypto,
                         const struct kmse_gcm_algorithm **gcm)
 {
-    KMSE_TRY(make_ready(crypto));
+    KMSE_TRY(kmse_crypto_ready(crypto));
     *gcm = &crypto->gcm;
     return KMSE_OK;
 }
@@ -147,7 +150,7 @@ kmse_st kmse_crypto_gcm(struct kmse_crypto *crypto,
 kmse_st kmse_crypto_random(struct kmse_crypto *crypto, uint8_t *out,
                            size_t out_len)
 {
-    KMSE_TRY(make_ready(crypto));
+    KMSE_TRY(kmse_crypto_ready(crypto));
     if (RAND_bytes_ex(crypto->libctx, out, out_len, 0) != 1)
         return KMSE_ERR(KMSE_R_CRYPTO);
     return KMSE_OK;
@@ -167,7 +170,7 @@ kmse_st kmse_crypto_hkdf(struct kmse_crypto *crypto, uint8_t *out,
                          size_t out_len, const uint8_t *ikm, size_t ikm_len,
                          const uint8_t *info, size_t info_len)
 {
-    KMSE_TRY(make_ready(crypto));
+    KMSE_TRY(kmse_crypto_ready(crypto));
     EVP_KDF_CTX *kdf = EVP_KDF_CTX_new(crypto->hkdf);
     if (kdf == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
@@ -192,7 +195,7 @@ kmse_st kmse_crypto_hmac(struct kmse_crypto *crypto, uint8_t out[KMSE_HMAC_LEN],
                          const uint8_t *key, size_t key_len,
                          const uint8_t *data, size_t data_len)
 {
-    KMSE_TRY(make_ready(crypto));
+    KMSE_TRY(kmse_crypto_ready(crypto));
     EVP_MAC_CTX *mac = EVP_MAC_CTX_new(crypto->hmac);
     if (mac == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);

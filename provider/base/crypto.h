@@ -28,6 +28,11 @@ enum { KMSE_HMAC_LEN = 32 };
 kmse_st kmse_crypto_new(struct kmse_crypto **crypto, OSSL_LIB_CTX *host,
                         bool host_always) KMSE_MUST_CHECK;
 void kmse_crypto_free(struct kmse_crypto *crypto);
+/*
+ * The choice and the fetches, which the first use would do. A host context
+ * that was not chosen is freed here, while its parent still lives.
+ */
+kmse_st kmse_crypto_ready(struct kmse_crypto *crypto) KMSE_MUST_CHECK;
 
 /* For fork handlers: hold its mutex over a fork. */
 void kmse_crypto_prepare_fork(struct kmse_crypto *crypto);

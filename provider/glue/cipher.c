@@ -47,6 +47,19 @@ int kmse_cipher_fail(struct kmse_cipher_ctx *ctx, kmse_st st,
 
 /* --- contexts ----------------------------------------------------------- */
 
+static kmse_st find_ring(struct kmse_cipher_ctx *ctx, struct kmse_ring *ring,
+                         struct kmse_why *why)
+{
+    if (ring == NULL) {
+        ring = kmse_legacy_acquire_ring();
+        ctx->ring_is_owned = true;
+    }
+    if (ring == NULL)
+        return kmse_fail(why, KMSE_R_STATE, "the provider was unloaded");
+    ctx->ring = ring;
+    return kmse_ring_ready(ring);
+}
+
 static void *newctx(void *vprovctx)
 {
     struct kmse_provctx *provctx = vprovctx;
@@ -54,15 +67,11 @@ static void *newctx(void *vprovctx)
     if (ctx == NULL)
         return NULL;
     ctx->core = &provctx->core;
-    ctx->ring = provctx->ring;
-    if (ctx->ring == NULL) {
-        ctx->ring = kmse_legacy_acquire_ring();
-        ctx->ring_is_owned = true;
-    }
-    if (ctx->ring == NULL) {
-        struct kmse_why why = {"the provider was unloaded"};
-        kmse_raise(ctx->core, KMSE_ERR(KMSE_R_STATE), &why);
-        free(ctx);
+    struct kmse_why why = {""};
+    kmse_st st = find_ring(ctx, provctx->ring, &why);
+    if (!kmse_is_ok(st)) {
+        kmse_raise(ctx->core, st, &why);
+        freectx(ctx);
         return NULL;
     }
     return ctx;
@@ -75,7 +84,7 @@ static void freectx(void *vctx)
         return;
     kmse_lease_give_back(&ctx->lease);
     if (ctx->ring_is_owned)
-        kmse_ring_release(ctx->ring);
+        kmse_ring_release(ctx->ring); /* may be NULL */
     free(ctx->aad.large);
     free(ctx);
 }

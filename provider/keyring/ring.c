@@ -159,6 +159,11 @@ void kmse_ring_release(struct kmse_ring *ring)
         ring_free(ring);
 }
 
+kmse_st kmse_ring_ready(struct kmse_ring *ring)
+{
+    return kmse_crypto_ready(ring->environment.crypto);
+}
+
 const struct kmse_ring_options *
 kmse_ring_get_options(const struct kmse_ring *ring)
 {

@@ -32,6 +32,8 @@ kmse_st kmse_ring_new(struct kmse_ring **ring,
                       const struct kmse_clock *clock) KMSE_MUST_CHECK;
 struct kmse_ring *kmse_ring_acquire(struct kmse_ring *ring);
 void kmse_ring_release(struct kmse_ring *ring);
+/* Before the first context: see kmse_crypto_ready. */
+kmse_st kmse_ring_ready(struct kmse_ring *ring) KMSE_MUST_CHECK;
 const struct kmse_ring_options *
 kmse_ring_get_options(const struct kmse_ring *ring);
 uint64_t kmse_ring_kms_calls(const struct kmse_ring *ring);

@@ -216,7 +216,8 @@ static int init(struct kmse_cipher_ctx *ctx, enum kmse_direction direction,
     ctx->direction = direction;
     ctx->state = KMSE_CIPHER_READY;
     if (key != NULL) {
-        struct kmse_why why = {""};
+        struct kmse_why why;
+        why.text[0] = '\0';
         char name[KMSE_KEY_NAME_MAX + 1];
         kmse_st st = read_key_bytes(name, key, key_len, &why);
         if (!kmse_is_ok(st))

@@ -155,11 +155,12 @@ static kmse_st set_key_length(const OSSL_PARAM *param, struct kmse_why *why)
 int kmse_cipher_set_ctx_params(void *vctx, const OSSL_PARAM params[])
 {
     struct kmse_cipher_ctx *ctx = vctx;
-    struct kmse_why why = {""};
-    kmse_st st = KMSE_OK;
-    if (params == NULL)
+    if (params == NULL) /* nearly always: before anything is set up */
         return 1;
 
+    struct kmse_why why;
+    kmse_st st = KMSE_OK;
+    why.text[0] = '\0';
     const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, KMSE_PARAM_KEY_NAME);
     if (p != NULL)
         st = set_key_name(ctx, p, &why);

@@ -11,7 +11,8 @@
 #include "kms_envelope/params.h"
 #include "tools/verbs.h"
 
-static void print_line(const char *label, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void
+print_line(const char *label, const char *format, va_list args)
 {
     printf("%-8s ", label);
     vprintf(format, args);

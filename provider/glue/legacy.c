@@ -25,7 +25,6 @@ static struct kmse_legacy_instance *instances; /* oldest first */
 static OSSL_LIB_CTX *libctx;
 static OSSL_PROVIDER *builtin;
 static EVP_CIPHER *cipher;
-static bool fork_watched;
 
 static void prepare_fork(void *arg)
 {
@@ -44,6 +43,15 @@ static struct kmse_fork_hooks fork_hooks = {
     .parent = after_fork,
     .child = after_fork,
 };
+
+/* Not under the mutex: a fork takes the two locks in the other order. */
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static bool fork_watched;
+
+static void watch_forks(void)
+{
+    fork_watched = kmse_is_ok(kmse_fork_watch(&fork_hooks));
+}
 
 /* --- the built-in instance ---------------------------------------------- */
 
@@ -90,10 +98,6 @@ static kmse_st locked_register(void)
 {
     if (cipher != NULL)
         return KMSE_OK;
-    if (!fork_watched)
-        KMSE_TRY(kmse_fork_watch(&fork_hooks));
-    fork_watched = true;
-
     libctx = OSSL_LIB_CTX_new();
     if (libctx != NULL
         && OSSL_PROVIDER_add_builtin(libctx, BUILTIN_NAME, builtin_init) == 1)
@@ -112,6 +116,9 @@ static kmse_st locked_register(void)
 
 kmse_st kmse_legacy_add(struct kmse_legacy_instance *instance)
 {
+    pthread_once(&fork_once, watch_forks);
+    if (!fork_watched)
+        return KMSE_ERR(KMSE_R_MEMORY);
     pthread_mutex_lock(&mutex);
     ERR_set_mark();
     kmse_st st = locked_register();

@@ -59,21 +59,9 @@ static void base64_round_trips_at_every_length(void **state)
 static void base64_is_strict(void **state)
 {
     (void)state;
-    static const char *const BAD[] = {"A",
-                                      "AA",
-                                      "AAA",
-                                      "AA==\n",
-                                      " AA==",
-                                      "AB==",
-                                      "AAB=",
-                                      "====",
-                                      "A===",
-                                      "AA=A",
-                                      "AA==AAAA",
-                                      "A-A=",
-                                      "AAA\n",
-                                      "AA=="
-                                      "===="};
+    static const char *const BAD[] = {
+        "A",    "AA",   "AAA",  "AA==\n",   " AA==", "AB==",  "AAB=",
+        "====", "A===", "AA=A", "AA==AAAA", "A-A=",  "AAA\n", "AA======"};
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
         uint8_t *out = NULL;
         size_t out_len = 0;

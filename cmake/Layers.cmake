@@ -10,7 +10,9 @@ target_compile_options(kmse-flags INTERFACE
     -Wall -Wextra -Werror -Wpedantic -Wconversion -Wcast-qual -Wshadow
     -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
     -Wwrite-strings -Wformat=2 -Wvla -fstack-protector-strong
-    -fno-omit-frame-pointer)
+    -fno-omit-frame-pointer
+    # Error locations and debug data name files as they lie in the tree.
+    -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 target_compile_options(kmse-flags INTERFACE
     $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
 target_include_directories(kmse-flags INTERFACE ${PROJECT_SOURCE_DIR}/include)

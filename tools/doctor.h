@@ -25,6 +25,10 @@ void kmse_doctor_find_failure(struct kmse_doctor *doctor, const char *subject,
 /* The configuration file in force; cnf is NULL if it cannot be read. */
 void kmse_doctor_check_config(struct kmse_doctor *doctor,
                               const struct kmse_cnf *cnf);
+/* Whether the provider of that section loads, and if not, why. */
+void kmse_doctor_check_load(struct kmse_doctor *doctor,
+                            const struct kmse_cnf *cnf,
+                            const struct kmse_cnf_provider *provider);
 /* A folder of key files, every key, version and wrapped copy in it. */
 void kmse_doctor_check_folder(struct kmse_doctor *doctor, const char *folder,
                               const char *default_key);

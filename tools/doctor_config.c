@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* doctor: OpenSSL's configuration file, and whether our module loads. */
+/* doctor: OpenSSL's configuration file. */
 #include "tools/doctor.h"
 
 #include <dlfcn.h>
@@ -7,11 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/conf.h>
 #include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/provider.h>
 
 #include "kms_envelope/params.h"
 
@@ -118,59 +114,6 @@ static bool check_module(struct kmse_doctor *doctor, const char *path)
     return is_provider;
 }
 
-static void print_error_queue(void)
-{
-    const char *file = NULL, *function = NULL, *data = NULL;
-    int line = 0, flags = 0;
-    unsigned long error = 0;
-    while ((error = ERR_get_error_all(&file, &line, &function, &data, &flags))
-           != 0) {
-        const char *reason = ERR_reason_error_string(error);
-        const char *library = ERR_lib_error_string(error);
-        printf("    %s: %s%s%s\n", library != NULL ? library : "?",
-               reason != NULL ? reason : "unknown reason",
-               (flags & ERR_TXT_STRING) != 0 && data[0] != '\0' ? ": " : "",
-               (flags & ERR_TXT_STRING) != 0 ? data : "");
-    }
-}
-
-static bool cipher_is_there(OSSL_LIB_CTX *libctx)
-{
-    EVP_CIPHER *cipher = EVP_CIPHER_fetch(libctx, KMSE_CIPHER_NAME, NULL);
-    EVP_CIPHER_free(cipher);
-    return cipher != NULL;
-}
-
-/* Load the file as a program would, but say what it would not. */
-static void check_load(struct kmse_doctor *doctor, const struct kmse_cnf *cnf,
-                       const struct kmse_cnf_provider *provider)
-{
-    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
-    if (libctx == NULL)
-        return;
-    ERR_clear_error();
-    int loaded = CONF_modules_load_file_ex(libctx, kmse_cnf_path(cnf),
-                                           provider->root, 0);
-    if (OSSL_PROVIDER_available(libctx, provider->name) == 1
-        && cipher_is_there(libctx)) {
-        kmse_doctor_ok("%s: the provider '%s' loads, with %s", provider->root,
-                       provider->name, KMSE_CIPHER_NAME);
-        if (loaded <= 0)
-            kmse_doctor_note("%s: not all of the file loads; OpenSSL says:",
-                             provider->root);
-        print_error_queue();
-    } else {
-        kmse_doctor_find(doctor,
-                         "%s: the provider '%s' does not load; OpenSSL says:",
-                         provider->root, provider->name);
-        print_error_queue();
-        kmse_doctor_mend("correct [%s] in %s", provider->section,
-                         kmse_cnf_path(cnf));
-    }
-    ERR_clear_error();
-    OSSL_LIB_CTX_free(libctx);
-}
-
 static void check_provider(struct kmse_doctor *doctor,
                            const struct kmse_cnf *cnf,
                            const struct kmse_cnf_provider *provider)
@@ -183,7 +126,7 @@ static void check_provider(struct kmse_doctor *doctor,
     if (path != NULL && check_module(doctor, path)) {
         kmse_doctor_ok("the module is %s", path);
         if (provider->activate)
-            check_load(doctor, cnf, provider);
+            kmse_doctor_check_load(doctor, cnf, provider);
     }
     free(path);
 }

@@ -137,7 +137,10 @@ NAME = "must be a key's name ([a-z0-9._-], at most 31)"
 FOLDER = "must be the absolute path of a folder"
 HUGE = "9" * 30
 BAD = {
-    "max-age": (TIME, ["0", "0s", "-1", "5x", "", "1.5h", "5 m", "5S", "5ms", "0x10", "s", "+5", "367d", "8785h", HUGE]),
+    "max-age": (
+        TIME,
+        ["0", "0s", "-1", "5x", "", "1.5h", "5 m", "5S", "5ms", "0x10", "s", "+5", "367d", "8785h", HUGE],
+    ),
     "stale-if-unreachable": (DELAY, ["-1", "5x", "", "367d", "never", HUGE, HUGE + "d"]),
     "max-messages": (NUMBER, ["0", "-1", "5k", "", "2^32", "1e9", "0x10", "18446744073709551616", HUGE]),
     "max-bytes": (NUMBER, ["0", "-1", "5G", "", "1 000", "18446744073709551616", HUGE]),

@@ -83,7 +83,7 @@ kmse_st kmse_keyfile_context(struct kmse_kms_context *context,
 
 /*
  * Strict: every field there, each of its type, none unknown, none twice, and
- * of the name asked for. origin names the file in why.
+ * of the name asked for. origin names the file in why. json[json_len] is NUL.
  * KMSE_R_KEYFILE_SYNTAX or KMSE_R_KEYFILE_FIELD; *file only on success.
  */
 kmse_st kmse_keyfile_parse(struct kmse_keyfile **file, const char *json,

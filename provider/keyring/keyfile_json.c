@@ -7,10 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cjson/cJSON.h>
-
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/json.h"
 
 static const char FORMAT[] = "kms-envelope key 1";
 static const char *const STATES[] = {"active", "retired", "destroyed"};
@@ -32,8 +31,9 @@ struct place {
 static kmse_st bad_field(const struct place *at, const char *field,
                          const char *problem)
 {
-    return kmse_fail(at->why, KMSE_R_KEYFILE_FIELD, "%s: %s%s: %s", at->origin,
-                     at->path, field, problem);
+    const char *colon = at->path[0] != '\0' || field[0] != '\0' ? ": " : "";
+    return kmse_fail(at->why, KMSE_R_KEYFILE_FIELD, "%s: %s%s%s%s", at->origin,
+                     at->path, field, colon, problem);
 }
 
 /* Exactly these fields, each once. */
@@ -318,22 +318,12 @@ static kmse_st read_root(const struct place *at, const cJSON *root,
     return read_versions(at, root, file);
 }
 
-/* cJSON ends a string at \u0000 and would hide what follows it. */
-static bool has_escaped_nul(const char *json, size_t json_len)
-{
-    return memmem(json, json_len, "\\u0000", sizeof("\\u0000") - 1) != NULL
-           || memchr(json, '\0', json_len) != NULL;
-}
-
 kmse_st kmse_keyfile_parse(struct kmse_keyfile **file, const char *json,
                            size_t json_len, const char *name,
                            const char *origin, struct kmse_why *why)
 {
     const struct place at = {.origin = origin, .path = "", .why = why};
-    const char *end = NULL;
-    cJSON *root = NULL;
-    if (!has_escaped_nul(json, json_len))
-        root = cJSON_ParseWithLengthOpts(json, json_len + 1, &end, 1);
+    cJSON *root = kmse_json_parse(json, json_len);
     if (root == NULL)
         return kmse_fail(why, KMSE_R_KEYFILE_SYNTAX,
                          "%s: not JSON; restore the file from a backup",

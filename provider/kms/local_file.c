@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cjson/cJSON.h>
 #include <openssl/crypto.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json.h"
 
 static const char FORMAT[] = "kms-envelope local master key 1";
 static const char *const MASTER_FIELDS[] = {"format", "id", "backing-keys"};
@@ -156,19 +156,11 @@ static kmse_st take_master(struct kmse_master *master, const char **bad,
     return KMSE_OK;
 }
 
-/* cJSON ends a string at \u0000 and would not tell us of what it dropped. */
-static cJSON *parse_json(const char *json, size_t json_len)
-{
-    if (strlen(json) != json_len || strstr(json, "\\u0000") != NULL)
-        return NULL;
-    return cJSON_ParseWithLengthOpts(json, json_len + 1, NULL, true);
-}
-
 kmse_st kmse_master_parse(struct kmse_master *master, const char *json,
                           size_t json_len, struct kmse_pool *pool,
                           const char *origin, struct kmse_why *why)
 {
-    cJSON *root = parse_json(json, json_len);
+    cJSON *root = kmse_json_parse(json, json_len);
     if (root == NULL)
         return kmse_fail(why, KMSE_R_KMS_ANSWER,
                          "%s: not valid JSON: restore the file from a backup",

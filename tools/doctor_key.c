@@ -63,8 +63,8 @@ static bool check_copy(struct kmse_doctor *doctor,
     alone.copy_count = 1;
     struct kmse_secret data_key = {0};
     struct kmse_why why = {""};
-    kmse_st st = kmse_keyfile_unwrap(&data_key, with->kms, with->crypto,
-                                     with->pool, file, &alone, &why);
+    kmse_st st = kmse_keyfile_unwrap(&data_key, with->kms, with->crypto, file,
+                                     &alone, &why);
     if (kmse_is_ok(st) && version == kmse_keyfile_newest(file))
         st = kmse_keyfile_check_mac(with->crypto, file, &data_key, &why);
     kmse_secret_wipe(&data_key);

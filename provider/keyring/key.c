@@ -308,9 +308,9 @@ static kmse_st unwrap(struct kmse_key *key,
 {
     const struct kmse_key_environment *env = key->environment;
     struct kmse_secret secret = {0};
-    KMSE_TRY(kmse_keyfile_unwrap(
-        &secret, env->kms, env->crypto, env->pool, snapshot->file,
-        kmse_keyfile_find(snapshot->file, version), why));
+    KMSE_TRY(kmse_keyfile_unwrap(&secret, env->kms, env->crypto, snapshot->file,
+                                 kmse_keyfile_find(snapshot->file, version),
+                                 why));
 
     struct kmse_datakey *made = NULL;
     KMSE_TRY(kmse_datakey_new(&made, env->crypto, snapshot->file->id, version,

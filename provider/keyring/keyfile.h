@@ -124,7 +124,7 @@ kmse_st kmse_datakey_derive(uint8_t out[KMSE_SECRET_LEN],
  * KMSE_R_KEY_VERSION_DESTROYED if there is none.
  */
 kmse_st kmse_keyfile_unwrap(struct kmse_secret *data_key, struct kmse_kms *kms,
-                            struct kmse_crypto *crypto, struct kmse_pool *pool,
+                            struct kmse_crypto *crypto,
                             const struct kmse_keyfile *file,
                             const struct kmse_version *version,
                             struct kmse_why *why) KMSE_MUST_CHECK;

@@ -143,12 +143,11 @@ static kmse_st unwrap_copy(struct kmse_secret *data_key, struct kmse_kms *kms,
 }
 
 kmse_st kmse_keyfile_unwrap(struct kmse_secret *data_key, struct kmse_kms *kms,
-                            struct kmse_crypto *crypto, struct kmse_pool *pool,
+                            struct kmse_crypto *crypto,
                             const struct kmse_keyfile *file,
                             const struct kmse_version *version,
                             struct kmse_why *why)
 {
-    (void)pool;
     kmse_st worst =
         kmse_fail(why, KMSE_R_KEY_VERSION_DESTROYED, "key %s, version %u",
                   file->name, version->number);

@@ -77,8 +77,8 @@ static kmse_st prove_copies(const struct kmse_rotation *r,
         struct kmse_secret opened = {0};
         alone.copies = &version->copies[i];
         alone.copy_count = 1;
-        KMSE_TRY(kmse_keyfile_unwrap(&opened, r->kms, r->crypto, r->pool, file,
-                                     &alone, why));
+        KMSE_TRY(
+            kmse_keyfile_unwrap(&opened, r->kms, r->crypto, file, &alone, why));
         kmse_st st = KMSE_OK;
         if (version == kmse_keyfile_newest(file))
             st = kmse_keyfile_check_mac(r->crypto, file, &opened, why);
@@ -243,7 +243,7 @@ static kmse_st read_checked(const struct kmse_rotation *r, const char *name,
     struct kmse_keyfile *read = NULL;
     struct kmse_secret newest = {0};
     KMSE_TRY(kmse_keyfile_read(&read, r->folder, name, NULL, why));
-    kmse_st st = kmse_keyfile_unwrap(&newest, r->kms, r->crypto, r->pool, read,
+    kmse_st st = kmse_keyfile_unwrap(&newest, r->kms, r->crypto, read,
                                      kmse_keyfile_newest(read), why);
     if (kmse_is_ok(st))
         st = kmse_keyfile_check_mac(r->crypto, read, &newest, why);

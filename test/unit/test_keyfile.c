@@ -295,7 +295,7 @@ static kmse_st unwrap(const struct kmse_keyfile *file, uint32_t number,
                       struct kmse_secret *data_key)
 {
     const struct kmse_rotation *r = &at.rotation;
-    return kmse_keyfile_unwrap(data_key, r->kms, r->crypto, r->pool, file,
+    return kmse_keyfile_unwrap(data_key, r->kms, r->crypto, file,
                                kmse_keyfile_find(file, number), &why);
 }
 

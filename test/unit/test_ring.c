@@ -38,12 +38,12 @@ static _Atomic unsigned unwraps;
 static _Atomic int failure;
 
 kmse_st __real_kmse_keyfile_unwrap(struct kmse_secret *, struct kmse_kms *,
-                                   struct kmse_crypto *, struct kmse_pool *,
+                                   struct kmse_crypto *,
                                    const struct kmse_keyfile *,
                                    const struct kmse_version *,
                                    struct kmse_why *);
 kmse_st __wrap_kmse_keyfile_unwrap(struct kmse_secret *, struct kmse_kms *,
-                                   struct kmse_crypto *, struct kmse_pool *,
+                                   struct kmse_crypto *,
                                    const struct kmse_keyfile *,
                                    const struct kmse_version *,
                                    struct kmse_why *);
@@ -51,7 +51,6 @@ kmse_st __wrap_kmse_keyfile_unwrap(struct kmse_secret *, struct kmse_kms *,
 kmse_st __wrap_kmse_keyfile_unwrap(struct kmse_secret *data_key,
                                    struct kmse_kms *kms,
                                    struct kmse_crypto *crypto,
-                                   struct kmse_pool *pool,
                                    const struct kmse_keyfile *file,
                                    const struct kmse_version *version,
                                    struct kmse_why *why)
@@ -59,8 +58,8 @@ kmse_st __wrap_kmse_keyfile_unwrap(struct kmse_secret *data_key,
     unwraps++;
     if (failure != 0)
         return kmse_fail(why, failure, "as told");
-    return __real_kmse_keyfile_unwrap(data_key, kms, crypto, pool, file,
-                                      version, why);
+    return __real_kmse_keyfile_unwrap(data_key, kms, crypto, file, version,
+                                      why);
 }
 
 /* --- a folder with a key, and a ring over it ---------------------------- */

@@ -27,6 +27,7 @@ struct kmse_crypto {
     OSSL_LIB_CTX *libctx; /* the one that serves: host or private_libctx */
     EVP_KDF *hkdf;
     EVP_MAC *hmac;
+    EVP_MD *sha256;
     struct kmse_gcm_algorithm gcm;
 };
 
@@ -49,6 +50,8 @@ kmse_st kmse_crypto_new(struct kmse_crypto **crypto, OSSL_LIB_CTX *host,
 static void locked_drop_algorithms(struct kmse_crypto *crypto)
 {
     kmse_gcm_algorithm_wipe(&crypto->gcm);
+    EVP_MD_free(crypto->sha256);
+    crypto->sha256 = NULL;
     EVP_MAC_free(crypto->hmac);
     crypto->hmac = NULL;
     EVP_KDF_free(crypto->hkdf);
@@ -113,7 +116,8 @@ static kmse_st locked_fetch(struct kmse_crypto *crypto)
     KMSE_TRY(kmse_gcm_algorithm_fetch(&crypto->gcm, crypto->libctx));
     crypto->hkdf = EVP_KDF_fetch(crypto->libctx, "HKDF", NULL);
     crypto->hmac = EVP_MAC_fetch(crypto->libctx, "HMAC", NULL);
-    if (crypto->hkdf == NULL || crypto->hmac == NULL)
+    crypto->sha256 = EVP_MD_fetch(crypto->libctx, "SHA2-256", NULL);
+    if (crypto->hkdf == NULL || crypto->hmac == NULL || crypto->sha256 == NULL)
         return KMSE_ERR(KMSE_R_CRYPTO_UNAVAILABLE);
     return KMSE_OK;
 }
@@ -188,6 +192,16 @@ kmse_st kmse_crypto_hkdf(struct kmse_crypto *crypto, uint8_t *out,
         OPENSSL_cleanse(out, out_len);
         return KMSE_ERR(KMSE_R_CRYPTO);
     }
+    return KMSE_OK;
+}
+
+kmse_st kmse_crypto_sha256(struct kmse_crypto *crypto,
+                           uint8_t out[KMSE_HMAC_LEN], const uint8_t *data,
+                           size_t data_len)
+{
+    KMSE_TRY(kmse_crypto_ready(crypto));
+    if (EVP_Digest(data, data_len, out, NULL, crypto->sha256, NULL) != 1)
+        return KMSE_ERR(KMSE_R_CRYPTO);
     return KMSE_OK;
 }
 

@@ -46,6 +46,10 @@ kmse_st kmse_crypto_hkdf(struct kmse_crypto *crypto, uint8_t *out,
                          size_t out_len, const uint8_t *ikm, size_t ikm_len,
                          const uint8_t *info, size_t info_len) KMSE_MUST_CHECK;
 
+kmse_st kmse_crypto_sha256(struct kmse_crypto *crypto,
+                           uint8_t out[KMSE_HMAC_LEN], const uint8_t *data,
+                           size_t data_len) KMSE_MUST_CHECK;
+
 kmse_st kmse_crypto_hmac(struct kmse_crypto *crypto, uint8_t out[KMSE_HMAC_LEN],
                          const uint8_t *key, size_t key_len,
                          const uint8_t *data, size_t data_len) KMSE_MUST_CHECK;

@@ -5,10 +5,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <openssl/crypto.h>
+
+#include "base/pages.h"
 
 /*
  * One arena is 16 KiB: several fit under the 64 KiB that older kernels let an
@@ -22,10 +22,7 @@ enum {
 
 struct arena {
     struct arena *next;
-    uint8_t *mapping; /* guard page, ARENA_BYTES, guard page */
-    size_t mapping_len;
-    uint8_t *slots;
-    bool locked;
+    struct kmse_pages pages; /* ARENA_BYTES */
     bool used[ARENA_SLOTS];
 };
 
@@ -39,8 +36,7 @@ static void arena_free(struct arena *arena)
 {
     if (arena == NULL)
         return;
-    OPENSSL_cleanse(arena->slots, ARENA_BYTES);
-    munmap(arena->mapping, arena->mapping_len);
+    kmse_pages_wipe(&arena->pages);
     free(arena);
 }
 
@@ -49,26 +45,10 @@ static struct arena *arena_new(void)
     struct arena *arena = calloc(1, sizeof(*arena));
     if (arena == NULL)
         return NULL;
-
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t data_len = (ARENA_BYTES + page - 1) / page * page;
-    arena->mapping_len = data_len + 2 * page;
-    void *mapping = mmap(NULL, arena->mapping_len, PROT_NONE,
-                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapping == MAP_FAILED) {
+    if (!kmse_is_ok(kmse_pages_init(&arena->pages, ARENA_BYTES))) {
         free(arena);
         return NULL;
     }
-    arena->mapping = mapping;
-    arena->slots = arena->mapping + page;
-    /* Out of core dumps is a promise, locked is best effort: SECURITY.md. */
-    if (mprotect(arena->slots, data_len, PROT_READ | PROT_WRITE) != 0
-        || madvise(arena->slots, data_len, MADV_DONTDUMP) != 0) {
-        munmap(mapping, arena->mapping_len);
-        free(arena);
-        return NULL;
-    }
-    arena->locked = mlock(arena->slots, ARENA_BYTES) == 0;
     return arena;
 }
 
@@ -103,7 +83,7 @@ bool kmse_pool_is_locked(struct kmse_pool *pool)
     bool locked = true;
     pthread_mutex_lock(&pool->mutex);
     for (const struct arena *a = pool->arenas; a != NULL; a = a->next)
-        locked = locked && a->locked;
+        locked = locked && a->pages.locked;
     pthread_mutex_unlock(&pool->mutex);
     return locked;
 }
@@ -121,7 +101,7 @@ void kmse_pool_parent(struct kmse_pool *pool)
 void kmse_pool_child(struct kmse_pool *pool)
 {
     for (struct arena *a = pool->arenas; a != NULL; a = a->next)
-        a->locked = mlock(a->slots, ARENA_BYTES) == 0;
+        kmse_pages_lock(&a->pages);
     pthread_mutex_unlock(&pool->mutex);
 }
 
@@ -130,7 +110,7 @@ static uint8_t *locked_take_slot(struct arena *arena)
     for (size_t i = 0; i < ARENA_SLOTS; i++) {
         if (!arena->used[i]) {
             arena->used[i] = true;
-            return arena->slots + i * KMSE_SECRET_LEN;
+            return arena->pages.bytes + i * KMSE_SECRET_LEN;
         }
     }
     return NULL;
@@ -172,9 +152,10 @@ void kmse_secret_wipe(struct kmse_secret *secret)
     OPENSSL_cleanse(secret->bytes, KMSE_SECRET_LEN);
     pthread_mutex_lock(&secret->pool->mutex);
     for (struct arena *a = secret->pool->arenas; a != NULL; a = a->next) {
-        if (secret->bytes >= a->slots && secret->bytes < a->slots + ARENA_BYTES)
-            a->used[(size_t)(secret->bytes - a->slots) / KMSE_SECRET_LEN] =
-                false;
+        if (secret->bytes >= a->pages.bytes
+            && secret->bytes < a->pages.bytes + ARENA_BYTES)
+            a->used[(size_t)(secret->bytes - a->pages.bytes)
+                    / KMSE_SECRET_LEN] = false;
     }
     pthread_mutex_unlock(&secret->pool->mutex);
     *secret = (struct kmse_secret){0};

@@ -62,6 +62,8 @@ typedef struct kmse_st {
     X(KMS_WRONG_KEY, 87, "another master key made this wrapped key")           \
     X(KMS_ANSWER, 88, "the KMS gave a bad answer")                             \
     X(KMS_TIMEOUT, 89, "the KMS did not answer in time")                       \
+    X(KMS_CREDENTIALS, 90, "no credentials for the KMS")                       \
+    X(KMS_HTTP, 91, "the HTTP module cannot be used")                          \
     X(CONFIG_VALUE, 100, "bad value in the configuration")                     \
     X(CONFIG_KEY, 101, "unknown key in the configuration")                     \
     X(CONFIG_KEYS_FOLDER, 102, "the folder of key files cannot be read")       \

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMSE_KMS_HTTP_H
+#define KMSE_KMS_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/status.h"
+
+/*
+ * One HTTP exchange, as data. What makes it is behind a table of functions:
+ * the module kms-envelope-http.so in a process, a double in a unit test.
+ */
+struct kmse_http_request {
+    const char *method; /* "POST", "GET", "PUT" */
+    const char *url;
+    const char *const *headers; /* "Name: value", the last is NULL */
+    const uint8_t *body;        /* or NULL */
+    size_t body_len;
+    size_t answer_max; /* bytes; a longer body is KMSE_R_KMS_ANSWER */
+    uint32_t connect_timeout_ms, timeout_ms;
+    const char *ca_bundle; /* file, or NULL: as the HTTP library has it */
+    bool no_proxy;         /* metadata services are never asked through one */
+    bool allow_http;       /* plain http:// to other hosts than loopback */
+};
+
+enum { KMSE_HTTP_HEADER_MAX = 128 };
+
+/* Set on success, whatever the status is. Wipe it: the body may be secret. */
+struct kmse_http_answer {
+    int status; /* 200, 404, ... */
+    uint8_t *body;
+    size_t body_len;                 /* and a NUL behind it */
+    char date[KMSE_HTTP_HEADER_MAX]; /* headers, "" if they are not there */
+    char retry_after[KMSE_HTTP_HEADER_MAX];
+    char request_id[KMSE_HTTP_HEADER_MAX]; /* x-amzn-RequestId */
+};
+
+void kmse_http_answer_wipe(struct kmse_http_answer *answer);
+
+/*
+ * Redirects are not followed, certificates are always verified, plain http
+ * goes to loopback only unless the request allows more, and .netrc and cookies
+ * are left alone. Failures, with host and cause in why:
+ *   KMSE_R_KMS_UNREACHABLE  no address, refused, reset, TLS not established
+ *   KMSE_R_KMS_TIMEOUT      a deadline passed
+ *   KMSE_R_KMS_ANSWER       the answer is cut short or too long
+ *   KMSE_R_KMS_URI          a URL that may not be asked
+ * Several threads may call perform; each call is one exchange.
+ */
+struct kmse_http {
+    void *arg;
+    kmse_st (*perform)(void *arg, const struct kmse_http_request *request,
+                       struct kmse_http_answer *answer, struct kmse_why *why);
+    void (*free)(void *arg);
+};
+
+/*
+ * The module, loaded at the first call and never unloaded: libcurl brings
+ * thirty libraries, which a process that only reads its configuration must not
+ * pay for. KMSE_R_KMS_HTTP names what is missing.
+ */
+kmse_st kmse_http_load(struct kmse_http *http,
+                       struct kmse_why *why) KMSE_MUST_CHECK;
+
+/* What the module exports, by this name; abi tells one release from another. */
+#define KMSE_HTTP_MODULE_SYMBOL "kmse_http_module"
+enum { KMSE_HTTP_ABI = 1 };
+struct kmse_http_module {
+    int abi;
+    kmse_st (*open)(struct kmse_http *http, struct kmse_why *why);
+};
+
+#endif

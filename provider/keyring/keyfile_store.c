@@ -48,7 +48,8 @@ kmse_st kmse_keyfile_stat(const char *folder, const char *name,
     if (stat(path, &status) != 0)
         return kmse_fail(why,
                          errno == ENOENT ? KMSE_R_KEY_NOT_FOUND : KMSE_R_FILE,
-                         "key %s: %s: %s; kms-envelope create %s makes it",
+                         "key %s: %s: %s; restore it from a backup, or, for a "
+                         "new key: kms-envelope create %s",
                          name, path, strerror(errno), name);
     *mark = (struct kmse_file_mark){
         .device = (uint64_t)status.st_dev,

@@ -16,6 +16,7 @@ build cmd:ninja          ninja-build          ninja-build
 build cmd:pkg-config     pkg-config           pkgconf-pkg-config
 build pc:libcrypto       libssl-dev           openssl-devel
 build pc:libcjson        libcjson-dev         cjson-devel
+build pc:libcurl         libcurl4-openssl-dev libcurl-devel
 build cmd:openssl        openssl              openssl
 demo  pc:sqlite3         libsqlite3-dev       sqlite-devel
 demo  cmd:sqlite3        sqlite3              sqlite

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
+
 static bool has_escaped_nul(const char *json)
 {
     static const char NUL[] = "u0000";
@@ -22,4 +24,20 @@ cJSON *kmse_json_parse(const char *json, size_t json_len)
     if (strlen(json) != json_len || has_escaped_nul(json))
         return NULL;
     return cJSON_ParseWithLengthOpts(json, json_len + 1, NULL, true);
+}
+
+/* Strings that cJSON frees without wiping. */
+static void cleanse(cJSON *value)
+{
+    for (; value != NULL; value = value->next) {
+        if (value->valuestring != NULL)
+            OPENSSL_cleanse(value->valuestring, strlen(value->valuestring));
+        cleanse(value->child);
+    }
+}
+
+void kmse_json_wipe(cJSON *value)
+{
+    cleanse(value);
+    cJSON_Delete(value);
 }

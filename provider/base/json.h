@@ -13,4 +13,7 @@
  */
 cJSON *kmse_json_parse(const char *json, size_t json_len);
 
+/* Delete a value that may have secrets in its strings; NULL is fine. */
+void kmse_json_wipe(cJSON *value);
+
 #endif

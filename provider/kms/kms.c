@@ -30,6 +30,8 @@ enum kmse_kms_class kmse_kms_classify(kmse_st st)
         return KMSE_KMS_RETRYABLE;
     case KMSE_R_KMS_DENIED:
     case KMSE_R_KMS_DISABLED:
+    case KMSE_R_KMS_PENDING_DELETION:
+    case KMSE_R_KMS_STATE:
         return KMSE_KMS_DENIED;
     case KMSE_R_KMS_KEY_NOT_FOUND:
         return KMSE_KMS_NOT_FOUND;

@@ -42,16 +42,6 @@ void kmse_master_wipe(struct kmse_master *master)
     *master = (struct kmse_master){0};
 }
 
-/* Nodes that cJSON frees without wiping: see to their text first. */
-static void wipe_json(cJSON *node)
-{
-    for (; node != NULL; node = node->next) {
-        if (node->valuestring != NULL)
-            OPENSSL_cleanse(node->valuestring, strlen(node->valuestring));
-        wipe_json(node->child);
-    }
-}
-
 /* Where the name is in the table, or FIELD_COUNT. */
 static size_t find_field(const char *const names[FIELD_COUNT], const char *name)
 {
@@ -168,8 +158,7 @@ kmse_st kmse_master_parse(struct kmse_master *master, const char *json,
     struct kmse_master made = {0};
     const char *bad = "";
     kmse_st st = take_master(&made, &bad, root, pool);
-    wipe_json(root);
-    cJSON_Delete(root);
+    kmse_json_wipe(root);
     if (kmse_is_ok(st)) {
         *master = made;
         return KMSE_OK;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tool's verbs, as scripts and people call them."""
 import json
+import os
 import re
 import stat
 import subprocess
@@ -143,8 +144,9 @@ def test_a_full_disk_leaves_the_old_file(site):
 
 def test_a_folder_that_may_not_be_written(site, program):
     site.keys.chmod(0o500)
-    away_with_root = [program("setpriv"), "--bounding-set=-dac_override", "--"]
-    error = site.fails(*away_with_root, TOOL, "rotate", "emails", "--keys", site.keys)
+    # Root writes anywhere: not without that right.
+    plain = [program("setpriv"), "--bounding-set=-dac_override", "--"] if os.geteuid() == 0 else []
+    error = site.fails(*plain, TOOL, "rotate", "emails", "--keys", site.keys)
     assert str(site.keys) in error
     site.keys.chmod(0o700)
     assert site.decrypt(site.encrypt(b"anna")) == b"anna"

@@ -13,6 +13,7 @@ from conftest import BUILD, CONFIGURATION, MODULE, ROOT
 HEADERS = sorted(path.name for path in (ROOT / "include" / "kms_envelope").glob("*.h"))
 MAN_PAGES = sorted(path.name for path in (ROOT / "docs" / "man").iterdir())
 DOCUMENTS = ["openssl.cnf.example", "README.md", "SECURITY.md", "CHANGELOG.md", "LICENSE", "format.md", "kms-local.md"]
+MODULES = ["kms-envelope-http.so", "kms-envelope.so"]
 LIBRARIES = {"libcrypto", "libcjson", "libc", "libpthread", "libdl", "ld-linux-x86-64", "ld-linux-aarch64"}
 
 
@@ -50,8 +51,8 @@ def installed(stage, tmp_path, monkeypatch):
     return output
 
 
-def test_the_module_is_where_openssl_looks(stage):
-    assert (stage / modules_folder() / "kms-envelope.so").is_file()
+def test_the_modules_are_where_openssl_looks(stage):
+    assert sorted(path.name for path in (stage / modules_folder()).iterdir()) == MODULES
 
 
 def test_the_tool_and_the_headers_are_installed(stage):
@@ -78,7 +79,7 @@ def test_the_documents_are_installed(stage):
 
 def test_nothing_else_is_installed(stage):
     files = [path for path in stage.rglob("*") if path.is_file()]
-    assert len(files) == 2 + len(HEADERS) + len(MAN_PAGES) + len(DOCUMENTS), files
+    assert len(files) == len(MODULES) + 1 + len(HEADERS) + len(MAN_PAGES) + len(DOCUMENTS), files
 
 
 def test_everybody_can_read_it_and_only_its_owner_can_write_it(stage):
@@ -119,6 +120,15 @@ def test_the_module_exports_its_entry_point_alone():
 def test_the_module_needs_no_tls_and_no_http():
     needed = re.findall(r"\(NEEDED\).*\[(.*?)\.so", output("readelf", "-d", MODULE))
     assert {"libcrypto", "libcjson", "libc"} <= set(needed) <= LIBRARIES
+
+
+def test_the_http_module_brings_libcurl_and_exports_its_table():
+    module = BUILD / "kms-envelope-http.so"
+    needed = re.findall(r"\(NEEDED\).*\[(.*?)\.so", output("readelf", "-d", module))
+    assert any(name.startswith("libcurl") for name in needed)
+    assert re.search(r"\(FLAGS_1\).*\bNODELETE\b", output("readelf", "-d", module))
+    lines = output("nm", "-D", "--defined-only", module).splitlines()
+    assert [line.split()[-1] for line in lines] == ["kmse_http_module"]
 
 
 def test_the_module_is_never_unmapped_and_is_hardened():

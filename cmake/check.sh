@@ -91,6 +91,23 @@ run_tsan_tests()
     fi
 }
 
+find_moto()
+{
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=test /usr/bin/python3 -c \
+        'from doubles import moto; print(*moto.find()); moto.botocore_python()'
+}
+
+# moto, an AWS written by others: one that is installed, or one from PyPI in an
+# environment of its own. Without it the check fails.
+moto()
+{
+    find_moto && return 0
+    rm -rf build/moto
+    /usr/bin/python3 -m venv build/moto \
+        && build/moto/bin/pip install -q -r test/requirements.txt \
+        && find_moto
+}
+
 integration()
 {
     CI=true PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -rs \
@@ -130,6 +147,7 @@ step build-release configure_and_build release
 step build-clang configure_and_build clang
 step lint lint
 step test-release run_tests release
+step moto moto
 step integration integration
 step build-asan configure_and_build asan
 step test-asan run_tests asan

@@ -17,6 +17,7 @@ build cmd:pkg-config     pkg-config           pkgconf-pkg-config
 build pc:libcrypto       libssl-dev           openssl-devel
 build pc:libcjson        libcjson-dev         cjson-devel
 build pc:libcurl         libcurl4-openssl-dev libcurl-devel
+build pc:expat           libexpat1-dev        expat-devel
 build cmd:openssl        openssl              openssl
 demo  pc:sqlite3         libsqlite3-dev       sqlite-devel
 demo  cmd:sqlite3        sqlite3              sqlite
@@ -29,6 +30,7 @@ test  so:libtsan.so      gcc                  libtsan
 test  pc:cmocka          libcmocka-dev        libcmocka-devel
 test  file:/usr/bin/python3 python3           python3
 test  py:pytest          python3-pytest       python3-pytest
+test  py:ensurepip       python3-venv         python3
 test  py:cryptography    python3-cryptography python3-cryptography
 test  cmd:php            php-cli              php-cli
 test  cmd:ruby           ruby                 ruby

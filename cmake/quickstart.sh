@@ -1,8 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Build kms-envelope and run its main job: sh cmake/quickstart.sh
+# Build kms-envelope and run its main job:
+#     sh cmake/quickstart.sh [--master-key URI]
 # A table of encrypted e-mail addresses, a rotated key, new rows, every row
 # read back; then a file with "openssl enc". Everything is made under build/.
+# URI: aws-kms:<key ARN, alias or id>, with AWS credentials where AWS's own
+# tools find them; a file of master keys in build/ if not given.
 # KMSE_ROWS: how many rows (1000000).
 set -eu
 
@@ -13,6 +16,7 @@ rows=${KMSE_ROWS:-1000000}
 key=customer-emails
 release=$PWD/build/release
 demo=$PWD/build/quickstart
+master_key=local:$demo/master-key
 
 say()
 {
@@ -58,7 +62,7 @@ keys = $demo/keys
 default-key = $key
 EOF
     "$release/kms-envelope" create "$key" --keys "$demo/keys" \
-        --master-key "local:$demo/master-key"
+        --master-key "$master_key"
 }
 
 # The program that fills the table stays alive while the key is rotated.
@@ -122,6 +126,12 @@ report()
     printf 'time           %d s, of it %d s to install and build\n' \
         "$(($(date +%s) - start))" "$((built - start))"
 }
+
+case $#:${1-} in
+0:) ;;
+2:--master-key) master_key=$2 ;;
+*) die "usage: sh cmake/quickstart.sh [--master-key URI]" ;;
+esac
 
 start=$(date +%s)
 say "install what is missing"

@@ -22,7 +22,11 @@ void kmse_tool_hint(const char *format, ...)
 struct kmse_session {
     struct kmse_rotation rotation;
 };
-/* folder: of key files, or NULL if none is needed. */
+/*
+ * folder: of key files, or NULL if none is needed. A KMS is reached as
+ * openssl.cnf says in the provider's section, if it has one (KMSE_R_CONFIG_...
+ * names file, section and key), else as the environment and AWS's files say.
+ */
 kmse_st kmse_session_open(struct kmse_session *session, const char *folder,
                           struct kmse_why *why) KMSE_MUST_CHECK;
 void kmse_session_close(struct kmse_session *session);

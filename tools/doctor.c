@@ -72,7 +72,18 @@ static const struct {
                       " key, from a backup"},
     {KMSE_R_KMS_ANSWER, "restore the master key from a backup"},
     {KMSE_R_KMS_URI, "name the master key as this release knows it"},
+    {KMSE_R_CONFIG_VALUE, "correct that setting"},
+    {KMSE_R_CONFIG_KEY, "correct or remove it: openssl.cnf.example has all"},
 };
+
+void kmse_doctor_find_and_mend(struct kmse_doctor *doctor, const char *subject,
+                               kmse_st st, const struct kmse_why *why,
+                               const char *mend)
+{
+    kmse_doctor_find(doctor, "%s: %s%s%s", subject, kmse_reason_text(st.reason),
+                     why->text[0] != '\0' ? ": " : "", why->text);
+    kmse_doctor_mend("%s", mend);
+}
 
 void kmse_doctor_find_failure(struct kmse_doctor *doctor, const char *subject,
                               kmse_st st, const struct kmse_why *why)
@@ -82,9 +93,7 @@ void kmse_doctor_find_failure(struct kmse_doctor *doctor, const char *subject,
         if (MENDS[i].reason == st.reason)
             mend = MENDS[i].mend;
     }
-    kmse_doctor_find(doctor, "%s: %s%s%s", subject, kmse_reason_text(st.reason),
-                     why->text[0] != '\0' ? ": " : "", why->text);
-    kmse_doctor_mend("%s", mend);
+    kmse_doctor_find_and_mend(doctor, subject, st, why, mend);
 }
 
 /* From 3.0 on a library serves programs built with any older minor release. */
@@ -156,6 +165,7 @@ static int run(const struct kmse_options *options)
     else if (cnf != NULL)
         check_configured_folders(&doctor, cnf);
     kmse_cnf_close(cnf);
+    kmse_doctor_wipe(&doctor);
 
     printf("%u %s\n", doctor.findings,
            doctor.findings == 1 ? "finding" : "findings");

@@ -5,9 +5,13 @@
 #include "tools/common.h"
 
 /* Inside tools: the checks of doctor, and how they report. */
+struct kmse_doctor_master;
 struct kmse_doctor {
     unsigned findings;
+    struct kmse_doctor_master *masters; /* those that were looked at */
+    size_t master_count;
 };
+void kmse_doctor_wipe(struct kmse_doctor *doctor);
 
 void kmse_doctor_ok(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
@@ -21,6 +25,14 @@ void kmse_doctor_mend(const char *format, ...)
 /* A finding from a failure, with the mend that its reason has. */
 void kmse_doctor_find_failure(struct kmse_doctor *doctor, const char *subject,
                               kmse_st st, const struct kmse_why *why);
+/* The same, with that mend. */
+void kmse_doctor_find_and_mend(struct kmse_doctor *doctor, const char *subject,
+                               kmse_st st, const struct kmse_why *why,
+                               const char *mend);
+/* The same of a failure with that master key: each KMS has its own mends. */
+void kmse_doctor_find_kms_failure(struct kmse_doctor *doctor,
+                                  const char *subject, const char *uri,
+                                  kmse_st st, const struct kmse_why *why);
 
 /* The configuration file in force; cnf is NULL if it cannot be read. */
 void kmse_doctor_check_config(struct kmse_doctor *doctor,
@@ -29,6 +41,13 @@ void kmse_doctor_check_config(struct kmse_doctor *doctor,
 void kmse_doctor_check_load(struct kmse_doctor *doctor,
                             const struct kmse_cnf *cnf,
                             const struct kmse_cnf_provider *provider);
+/*
+ * How a master key is reached, and its state: told when it is first met. False
+ * if no copy under it can be opened now, which is a finding already.
+ */
+bool kmse_doctor_check_master(struct kmse_doctor *doctor,
+                              const struct kmse_session *session,
+                              const char *uri);
 /* A folder of key files, every key, version and wrapped copy in it. */
 void kmse_doctor_check_folder(struct kmse_doctor *doctor, const char *folder,
                               const char *default_key);

@@ -9,37 +9,39 @@
 
 #include <openssl/crypto.h>
 
+#include "base/setting.h"
 #include "kms_envelope/params.h"
 
-static const char *const KNOWN_KEYS[] = {
-    "identity",
-    "soft_load",
-    "module",
-    "activate",
-    KMSE_CONF_KEYS,
-    KMSE_CONF_DEFAULT_KEY,
-    KMSE_CONF_MAX_AGE,
-    KMSE_CONF_MAX_MESSAGES,
-    KMSE_CONF_MAX_BYTES,
-    KMSE_CONF_STALE_IF_UNREACHABLE,
-    KMSE_CONF_LEGACY_NAMES,
-    KMSE_CONF_LIBRARY_CONTEXT,
-};
-
-static bool is_known(const char *key)
+/* What anybody may read on its way is no longer only ours. */
+static void check_http(const struct kmse_cnf_provider *provider)
 {
-    for (size_t i = 0; i < sizeof(KNOWN_KEYS) / sizeof(KNOWN_KEYS[0]); i++) {
-        if (strcmp(key, KNOWN_KEYS[i]) == 0)
-            return true;
-    }
-    return false;
+    const char *allowed = kmse_cnf_value(provider, KMSE_CONF_AWS_ALLOW_HTTP);
+    if (allowed != NULL && strcmp(allowed, "yes") == 0)
+        kmse_doctor_note("[%s]: %s = yes: data keys may go through a network"
+                         " in the clear",
+                         provider->section, KMSE_CONF_AWS_ALLOW_HTTP);
+}
+
+/* To OpenSSL it is the section of the keys at the top: it recurs, and fails. */
+static void check_value(struct kmse_doctor *doctor,
+                        const struct kmse_cnf_provider *provider,
+                        const struct kmse_cnf_pair *pair)
+{
+    if (strcmp(pair->value, "default") != 0)
+        return;
+    kmse_doctor_find(doctor,
+                     "[%s]: %s = default: OpenSSL takes 'default' for a section"
+                     " of the file, and does not load the provider",
+                     provider->section, pair->name);
+    kmse_doctor_mend("leave it out, or give it another name");
 }
 
 static void check_keys(struct kmse_doctor *doctor,
                        const struct kmse_cnf_provider *provider)
 {
     for (size_t i = 0; i < provider->pair_count; i++) {
-        if (is_known(provider->pairs[i].name))
+        check_value(doctor, provider, &provider->pairs[i]);
+        if (kmse_setting_is_known(provider->pairs[i].name))
             continue;
         kmse_doctor_find(doctor, "[%s]: unknown key '%s'", provider->section,
                          provider->pairs[i].name);
@@ -54,6 +56,7 @@ static void check_keys(struct kmse_doctor *doctor,
         kmse_doctor_find(doctor, "[%s]: not activated", provider->section);
         kmse_doctor_mend("add activate = 1");
     }
+    check_http(provider);
 }
 
 /* Naming any provider there takes away the default that OpenSSL would load. */

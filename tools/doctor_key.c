@@ -75,22 +75,44 @@ static bool check_copy(struct kmse_doctor *doctor,
     snprintf(subject, sizeof(subject), "%s version %u, copy %zu of %zu",
              file->name, (unsigned)version->number, index + 1,
              version->copy_count);
-    kmse_doctor_find_failure(doctor, subject, st, &why);
+    kmse_doctor_find_kms_failure(doctor, subject, alone.copies->kms, st, &why);
     return false;
+}
+
+/* How many copies of all versions were not tried, and how many do not open. */
+struct copies {
+    size_t untried, bad;
+};
+
+static void check_copies(struct kmse_doctor *doctor,
+                         const struct kmse_session *session,
+                         const struct kmse_keyfile *file,
+                         const struct kmse_version *version,
+                         struct copies *copies)
+{
+    for (size_t i = 0; i < version->copy_count; i++) {
+        if (!kmse_doctor_check_master(doctor, session, version->copies[i].kms))
+            copies->untried++;
+        else if (!check_copy(doctor, session, file, version, i))
+            copies->bad++;
+    }
 }
 
 static void check_versions(struct kmse_doctor *doctor,
                            const struct kmse_session *session,
                            const struct kmse_keyfile *file)
 {
-    size_t bad = 0, destroyed = 0;
+    struct copies copies = {0};
+    size_t destroyed = 0;
     for (size_t i = 0; i < file->version_count; i++) {
-        const struct kmse_version *version = &file->versions[i];
-        destroyed += version->state == KMSE_VERSION_DESTROYED;
-        for (size_t c = 0; c < version->copy_count; c++)
-            bad += !check_copy(doctor, session, file, version, c);
+        destroyed += file->versions[i].state == KMSE_VERSION_DESTROYED;
+        check_copies(doctor, session, file, &file->versions[i], &copies);
     }
-    if (bad > 0)
+    if (copies.untried > 0)
+        kmse_doctor_note("%s: %zu %s not tried: see the master key", file->name,
+                         copies.untried,
+                         copies.untried == 1 ? "copy was" : "copies were");
+    if (copies.untried > 0 || copies.bad > 0)
         return;
     kmse_doctor_ok("%s: every copy of %zu %s unwraps, the MAC is right%s",
                    file->name, file->version_count - destroyed,

@@ -24,7 +24,9 @@ static void print_help(void)
     puts("  help [VERB]    this, or the options of a verb\n"
          "  --version      this program's version, and OpenSSL's\n"
          "\n"
-         "A master key is named by a URI: local:FILE.\n"
+         "A master key is named by a URI: local:FILE, or aws-kms:KEY with an "
+         "ARN,\n"
+         "an alias (alias/NAME) or a key id.\n"
          "Results go to stdout, errors and hints to stderr.\n"
          "Exit codes: 0 done; 1 failed, or doctor has findings; 2 usage.");
 }

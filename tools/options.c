@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 struct option_row {
     enum kmse_option bit;
     const char *name;
-    const char *argument; /* NULL: takes none */
+    const char *argument; /* NULL: takes none; "URI...": several times */
     const char *help;
     kmse_st (*take)(struct kmse_options *options, const char *value,
                     struct kmse_why *why);
@@ -28,39 +29,79 @@ static kmse_st take_keys(struct kmse_options *options, const char *value,
     return KMSE_OK;
 }
 
-static kmse_st take_master_key(struct kmse_options *options, const char *value,
-                               struct kmse_why *why)
+static kmse_st add_uri(struct kmse_uris *uris, const char *option,
+                       const char *value, struct kmse_why *why)
 {
-    if (options->master_key_count == KMSE_MASTER_KEYS_MAX)
-        return kmse_fail(why, KMSE_R_PARAMETER,
-                         "--master-key: more than %d of them",
-                         KMSE_MASTER_KEYS_MAX);
-    options->master_keys[options->master_key_count++] = value;
+    if (uris->count == KMSE_MASTER_KEYS_MAX)
+        return kmse_fail(why, KMSE_R_PARAMETER, "%s: more than %d of them",
+                         option, KMSE_MASTER_KEYS_MAX);
+    uris->list[uris->count++] = value;
     return KMSE_OK;
 }
 
-/* NAME=VALUE; names of our own would clash with the ones that we add. */
-static kmse_st take_context(struct kmse_options *options, const char *value,
-                            struct kmse_why *why)
+static kmse_st take_master_key(struct kmse_options *options, const char *value,
+                               struct kmse_why *why)
 {
-    static const char RESERVED[] = "kms-envelope:";
+    return add_uri(&options->master_keys, "--master-key", value, why);
+}
+
+/* NAME=VALUE; names of our own would clash with the ones that we add. */
+static kmse_st add_pair(struct kmse_kms_context *context, const char *option,
+                        const char *value, struct kmse_why *why)
+{
+    static const char RESERVED[] = KMSE_CONTEXT_RESERVED;
     const char *equals = strchr(value, '=');
     if (equals == NULL || equals == value)
-        return kmse_fail(why, KMSE_R_PARAMETER, "--context %s: not NAME=VALUE",
+        return kmse_fail(why, KMSE_R_PARAMETER, "%s %s: not NAME=VALUE", option,
                          value);
     if (strncmp(value, RESERVED, sizeof(RESERVED) - 1) == 0)
         return kmse_fail(why, KMSE_R_PARAMETER,
-                         "--context %s: names that begin with %s are taken",
+                         "%s %s: names that begin with %s are taken", option,
                          value, RESERVED);
     char *name = strndup(value, (size_t)(equals - value));
     if (name == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
-    kmse_st st = kmse_kms_context_add(&options->context, name, equals + 1);
+    kmse_st st = kmse_kms_context_add(context, name, equals + 1);
     free(name);
     if (!kmse_is_ok(st))
         return kmse_fail(why, st.reason,
-                         "--context %s: there twice, not UTF-8, or too long",
+                         "%s %s: there twice, not UTF-8, or too long", option,
                          value);
+    return KMSE_OK;
+}
+
+static kmse_st take_context(struct kmse_options *options, const char *value,
+                            struct kmse_why *why)
+{
+    return add_pair(&options->context, "--context", value, why);
+}
+
+static kmse_st take_blob_context(struct kmse_options *options,
+                                 const char *value, struct kmse_why *why)
+{
+    return add_pair(&options->blob_context, "--blob-context", value, why);
+}
+
+static kmse_st take_from_ciphertext(struct kmse_options *options,
+                                    const char *value, struct kmse_why *why)
+{
+    if (value[0] == '\0')
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "--from-ciphertext: no file given");
+    options->from_ciphertext = value;
+    return KMSE_OK;
+}
+
+/* What was given may be the key itself: it is not printed. */
+static kmse_st take_from_plaintext(struct kmse_options *options,
+                                   const char *value, struct kmse_why *why)
+{
+    if (strcmp(value, "-") != 0)
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "--from-plaintext takes only -, standard input: all"
+                         " users can see the arguments of a program, and a file"
+                         " stays on the disk");
+    options->from_plaintext = true;
     return KMSE_OK;
 }
 
@@ -105,9 +146,19 @@ static kmse_st take_active_in(struct kmse_options *options, const char *value,
 static kmse_st take_to(struct kmse_options *options, const char *value,
                        struct kmse_why *why)
 {
-    (void)why;
-    options->to = value;
-    return KMSE_OK;
+    return add_uri(&options->to, "--to", value, why);
+}
+
+static kmse_st take_add(struct kmse_options *options, const char *value,
+                        struct kmse_why *why)
+{
+    return add_uri(&options->add, "--add", value, why);
+}
+
+static kmse_st take_drop(struct kmse_options *options, const char *value,
+                         struct kmse_why *why)
+{
+    return add_uri(&options->drop, "--drop", value, why);
 }
 
 static kmse_st take_json(struct kmse_options *options, const char *value,
@@ -121,21 +172,31 @@ static kmse_st take_json(struct kmse_options *options, const char *value,
 
 static const struct option_row ROWS[] = {
     {KMSE_OPTION_KEYS, "keys", "DIR", "the folder of key files", take_keys},
-    {KMSE_OPTION_MASTER_KEY, "master-key", "URI",
-     "wrap with it; may be given several times: any of them unwraps",
-     take_master_key},
-    {KMSE_OPTION_CONTEXT, "context", "NAME=VALUE",
-     "a pair of the KMS encryption context; may be given several times",
-     take_context},
+    {KMSE_OPTION_MASTER_KEY, "master-key", "URI...",
+     "wrap with it; any of several unwraps", take_master_key},
+    {KMSE_OPTION_CONTEXT, "context", "NAME=VALUE...",
+     "a pair of the KMS encryption context", take_context},
     {KMSE_OPTION_MAX_MESSAGES, "max-messages", "N",
      "messages that one process may encrypt under one version",
      take_max_messages},
     {KMSE_OPTION_MAX_BYTES, "max-bytes", "N", "the same, in bytes of plaintext",
      take_max_bytes},
+    {KMSE_OPTION_FROM_CIPHERTEXT, "from-ciphertext", "FILE",
+     "adopt this data key, wrapped by the first master key",
+     take_from_ciphertext},
+    {KMSE_OPTION_BLOB_CONTEXT, "blob-context", "NAME=VALUE...",
+     "a pair of the context that FILE was made with", take_blob_context},
+    {KMSE_OPTION_FROM_PLAINTEXT, "from-plaintext", "-",
+     "import the data key from standard input", take_from_plaintext},
     {KMSE_OPTION_ACTIVE_IN, "active-in", "TIME",
      "encrypt with it only then: 90, 90s, 10m, 2h, 7d; now if not given",
      take_active_in},
-    {KMSE_OPTION_TO, "to", "URI", "move to this master key", take_to},
+    {KMSE_OPTION_TO, "to", "URI...",
+     "move to this master key, from all that are not named", take_to},
+    {KMSE_OPTION_ADD, "add", "URI...", "one more copy, under this master key",
+     take_add},
+    {KMSE_OPTION_DROP, "drop", "URI...", "no more copy under this master key",
+     take_drop},
     {KMSE_OPTION_JSON, "json", NULL, "print JSON, for programs", take_json},
 };
 enum { ROW_COUNT = sizeof(ROWS) / sizeof(ROWS[0]), HELP_VALUE = ROW_COUNT };
@@ -209,34 +270,61 @@ kmse_st kmse_options_parse(struct kmse_options *options,
     }
     KMSE_TRY(check_given(verb, given, argc - optind, why));
     options->operand = optind < argc ? argv[optind] : NULL;
-    return KMSE_OK;
+    return verb->check != NULL ? verb->check(options, why) : KMSE_OK;
 }
 
 void kmse_options_wipe(struct kmse_options *options)
 {
     kmse_kms_context_wipe(&options->context);
+    kmse_kms_context_wipe(&options->blob_context);
+}
+
+/* The words of the usage line, in lines of at most 80 columns. */
+static int print_word(int column, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static int print_word(int column, const char *format, ...)
+{
+    enum { WORD_LEN = 80, COLUMNS = 80, INDENT = 4 };
+    char word[WORD_LEN];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(word, sizeof(word), format, args);
+    va_end(args);
+    if (column + 1 + len > COLUMNS) {
+        printf("\n%*s", INDENT - 1, "");
+        column = INDENT - 1;
+    }
+    return column + printf(" %s", word);
+}
+
+static void print_usage(const struct kmse_verb *verb)
+{
+    int column = printf("usage: kms-envelope %s", verb->name);
+    if (verb->operands[0] != '\0')
+        column = print_word(column, "%s", verb->operands);
+    for (size_t row = 0; row < ROW_COUNT; row++) {
+        const char *argument = ROWS[row].argument;
+        bool needed = (verb->needs & ROWS[row].bit) != 0;
+        if ((verb->takes & ROWS[row].bit) == 0)
+            continue;
+        column =
+            print_word(column, "%s--%s%s%s%s", needed ? "" : "[",
+                       ROWS[row].name, argument != NULL ? " " : "",
+                       argument != NULL ? argument : "", needed ? "" : "]");
+    }
+    printf("\n\n");
 }
 
 void kmse_options_help(const struct kmse_verb *verb)
 {
-    printf("usage: kms-envelope %s%s%s", verb->name,
-           verb->operands[0] != '\0' ? " " : "", verb->operands);
-    for (size_t row = 0; row < ROW_COUNT; row++) {
-        if ((verb->takes & ROWS[row].bit) == 0)
-            continue;
-        bool needed = (verb->needs & ROWS[row].bit) != 0;
-        const char *argument = ROWS[row].argument;
-        printf(" %s--%s%s%s%s", needed ? "" : "[", ROWS[row].name,
-               argument != NULL ? " " : "", argument != NULL ? argument : "",
-               needed ? "" : "]");
-    }
-    printf("\n\n%s\n", verb->summary);
+    print_usage(verb);
+    printf("%s\n", verb->summary);
     if (verb->details != NULL)
         printf("%s\n", verb->details);
     for (size_t row = 0; row < ROW_COUNT; row++) {
         if ((verb->takes & ROWS[row].bit) == 0)
             continue;
-        printf("%s  --%-13s%-11s %s\n",
+        printf("%s  --%-15s %-13s %s\n",
                verb->takes & (ROWS[row].bit - 1U) ? "" : "\n", ROWS[row].name,
                ROWS[row].argument != NULL ? ROWS[row].argument : "",
                ROWS[row].help);

@@ -16,9 +16,14 @@ enum kmse_option {
     KMSE_OPTION_CONTEXT = 1 << 2,
     KMSE_OPTION_MAX_MESSAGES = 1 << 3,
     KMSE_OPTION_MAX_BYTES = 1 << 4,
-    KMSE_OPTION_ACTIVE_IN = 1 << 5,
-    KMSE_OPTION_TO = 1 << 6,
-    KMSE_OPTION_JSON = 1 << 7,
+    KMSE_OPTION_FROM_CIPHERTEXT = 1 << 5,
+    KMSE_OPTION_BLOB_CONTEXT = 1 << 6,
+    KMSE_OPTION_FROM_PLAINTEXT = 1 << 7,
+    KMSE_OPTION_ACTIVE_IN = 1 << 8,
+    KMSE_OPTION_TO = 1 << 9,
+    KMSE_OPTION_ADD = 1 << 10,
+    KMSE_OPTION_DROP = 1 << 11,
+    KMSE_OPTION_JSON = 1 << 12,
 };
 
 /* The table of verbs has one of these for each; one file a verb. */
@@ -31,21 +36,31 @@ struct kmse_verb {
     unsigned takes;       /* enum kmse_option, or-ed */
     unsigned needs;       /* those that must be given */
     int operands_min, operands_max;
+    /* Whether the options go together, or NULL: all do. */
+    kmse_st (*check)(const struct kmse_options *options, struct kmse_why *why);
     int (*run)(const struct kmse_options *options);
 };
 
 enum { KMSE_MASTER_KEYS_MAX = 16 };
 
+/* The URIs of an option that may be given several times. */
+struct kmse_uris {
+    const char *list[KMSE_MASTER_KEYS_MAX];
+    size_t count;
+};
+
 /* A parsed command line. Strings are argv's. */
 struct kmse_options {
     bool help;
     const char *keys;
-    const char *master_keys[KMSE_MASTER_KEYS_MAX];
-    size_t master_key_count;
+    struct kmse_uris master_keys;
     struct kmse_kms_context context;
     struct kmse_policy policy;
+    const char *from_ciphertext;
+    struct kmse_kms_context blob_context;
+    bool from_plaintext; /* of standard input */
     int64_t active_in_s;
-    const char *to;
+    struct kmse_uris to, add, drop;
     bool json;
     const char *operand; /* the first, or NULL */
 };

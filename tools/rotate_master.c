@@ -16,7 +16,7 @@ static int run(const struct kmse_options *options)
     kmse_st st = kmse_session_open(&session, NULL, &why);
     struct kmse_kms *kms = session.rotation.kms;
     if (kmse_is_ok(st))
-        st = kmse_kms_absolute_uri(&uri, options->operand, &why);
+        st = kmse_kms_resolve(&uri, kms, options->operand, &why);
     if (kmse_is_ok(st))
         st = kmse_kms_rotate_master(kms, uri, &why);
     if (kmse_is_ok(st))

@@ -35,11 +35,15 @@ static void print_version(const struct kmse_keyfile *file,
              (unsigned)version->number);
     kmse_time_print(from, version->active_from_s);
     kmse_age_print(age, now_s - version->created_s);
-    printf("%-*s  %7s  %-9s  %-20s  %5s ", name_width, file->name, number,
-           kmse_status_state(version, now_s), from, age);
-    for (size_t i = 0; i < version->copy_count; i++)
-        printf("%s %s", i > 0 ? "," : "", version->copies[i].kms);
-    putchar('\n');
+    int column = printf("%-*s  %7s  %-9s  %-20s  %5s", name_width, file->name,
+                        number, kmse_status_state(version, now_s), from, age);
+    for (size_t i = 0; i < version->copy_count; i++) {
+        const struct kmse_copy *copy = &version->copies[i];
+        printf("%*s  %s%s", i > 0 ? column : 0, "", copy->kms,
+               copy->adopted ? " (adopted)\n" : "\n");
+    }
+    if (version->copy_count == 0)
+        putchar('\n');
 }
 
 static void print_table(struct kmse_keyfile *const *files, size_t count,

@@ -42,6 +42,23 @@ static bool add_masters(cJSON *object, const struct kmse_version *version)
     return masters != NULL;
 }
 
+static bool add_copies(cJSON *object, const struct kmse_version *version)
+{
+    cJSON *copies = cJSON_AddArrayToObject(object, "copies");
+    bool ok = copies != NULL;
+    for (size_t i = 0; ok && i < version->copy_count; i++) {
+        const struct kmse_copy *copy = &version->copies[i];
+        cJSON *item = cJSON_CreateObject();
+        if (item == NULL || !cJSON_AddItemToArray(copies, item)) {
+            cJSON_Delete(item);
+            return false;
+        }
+        ok = add_text(item, "master-key", copy->kms)
+             && cJSON_AddBoolToObject(item, "adopted", copy->adopted) != NULL;
+    }
+    return ok;
+}
+
 static bool add_version(cJSON *versions, const struct kmse_keyfile *file,
                         const struct kmse_version *version, int64_t now_s)
 {
@@ -58,7 +75,7 @@ static bool add_version(cJSON *versions, const struct kmse_keyfile *file,
            && add_time(object, "created", version->created_s)
            && add_time(object, "active-from", version->active_from_s)
            && add_count(object, "age-seconds", (uint64_t)age_s)
-           && add_masters(object, version);
+           && add_masters(object, version) && add_copies(object, version);
 }
 
 static bool add_context(cJSON *object, const struct kmse_keyfile *file)

@@ -40,4 +40,20 @@
 #define KMSE_CONF_LEGACY_NAMES         "legacy-names"
 #define KMSE_CONF_LIBRARY_CONTEXT      "library-context"
 
+/* The same, of how a KMS is reached: the tool takes these, too. */
+#define KMSE_CONF_KMS_TIMEOUT                 "kms-timeout"
+#define KMSE_CONF_KMS_CONNECT_TIMEOUT         "kms-connect-timeout"
+#define KMSE_CONF_AWS_REGION                  "aws-region"
+#define KMSE_CONF_AWS_PROFILE                 "aws-profile"
+#define KMSE_CONF_AWS_SHARED_CREDENTIALS_FILE "aws-shared-credentials-file"
+#define KMSE_CONF_AWS_CONFIG_FILE             "aws-config-file"
+#define KMSE_CONF_AWS_CREDENTIAL_PROCESS      "aws-credential-process"
+#define KMSE_CONF_AWS_ENDPOINT_URL            "aws-endpoint-url"
+#define KMSE_CONF_AWS_USE_FIPS_ENDPOINT       "aws-use-fips-endpoint"
+#define KMSE_CONF_AWS_USE_DUALSTACK_ENDPOINT  "aws-use-dualstack-endpoint"
+#define KMSE_CONF_AWS_CA_BUNDLE               "aws-ca-bundle"
+#define KMSE_CONF_AWS_PROXY                   "aws-proxy"
+#define KMSE_CONF_AWS_NO_PROXY                "aws-no-proxy"
+#define KMSE_CONF_AWS_ALLOW_HTTP              "aws-allow-http"
+
 #endif

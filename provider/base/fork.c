@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 /* What a child finds as zero. */
 struct page {
     _Atomic uint64_t generation; /* 0: wiped, this is a new child */
@@ -63,8 +65,9 @@ uint64_t kmse_fork_generation(struct kmse_fork *fork)
 }
 
 /*
- * pthread_atfork knows the process only, so this list is the process's. The
- * module is never unmapped (nodelete): the handlers stay callable.
+ * pthread_atfork and OPENSSL_atexit know the process only, so this list is the
+ * process's. The module is never unmapped (nodelete): the handlers stay
+ * callable.
  */
 static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
 static bool handlers_installed;
@@ -92,10 +95,22 @@ static void after_fork_child(void)
     pthread_mutex_unlock(&list_mutex);
 }
 
+static void at_exit(void)
+{
+    pthread_mutex_lock(&list_mutex);
+    for (struct kmse_fork_hooks *h = list; h != NULL; h = h->next) {
+        if (h->at_exit != NULL)
+            h->at_exit(h->arg);
+    }
+    pthread_mutex_unlock(&list_mutex);
+}
+
 static void install_handlers(void)
 {
     handlers_installed =
-        pthread_atfork(before_fork, after_fork_parent, after_fork_child) == 0;
+        OPENSSL_atexit(at_exit) == 1
+        && pthread_atfork(before_fork, after_fork_parent, after_fork_child)
+               == 0;
 }
 
 kmse_st kmse_fork_watch(struct kmse_fork_hooks *hooks)

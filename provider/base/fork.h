@@ -7,7 +7,7 @@
 #include "base/status.h"
 
 /*
- * Two needs of a library whose host forks.
+ * Three needs of a library whose host forks, and ends.
  *
  * struct kmse_fork: did a fork happen since I last looked? A page that the
  * kernel wipes in every child (MADV_WIPEONFORK) answers in one load, also for
@@ -23,12 +23,15 @@ uint64_t kmse_fork_generation(struct kmse_fork *fork);
 /*
  * struct kmse_fork_hooks: hold my locks over a fork (pthread_atfork), so that
  * the child of a threaded process finds them free and what they guard whole.
- * The caller owns the struct; it stays in place from watch to unwatch.
+ * And at_exit (or NULL): stop my threads, for OPENSSL_cleanup begins and all of
+ * libcrypto is still there. The caller owns the struct; it stays in place from
+ * watch to unwatch.
  */
 struct kmse_fork_hooks {
     void (*prepare)(void *arg);
     void (*parent)(void *arg);
     void (*child)(void *arg);
+    void (*at_exit)(void *arg);
     void *arg;
     struct kmse_fork_hooks *next, *previous; /* the list's own */
 };

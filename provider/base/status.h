@@ -67,6 +67,7 @@ typedef struct kmse_st {
     X(KMS_PENDING_DELETION, 92, "the master key is about to be deleted")       \
     X(KMS_STATE, 93, "the master key's state does not allow it")               \
     X(KMS_REFUSED, 94, "the KMS does not take the request")                    \
+    X(INTERRUPTED, 95, "the call was given up, for the process forks or ends") \
     X(CONFIG_VALUE, 100, "bad value in the configuration")                     \
     X(CONFIG_KEY, 101, "unknown key in the configuration")                     \
     X(CONFIG_KEYS_FOLDER, 102, "the folder of key files cannot be read")       \

@@ -427,6 +427,13 @@ static kmse_st take_aad(struct kmse_cipher_ctx *ctx, const unsigned char *aad,
     return kmse_seal_aad(&ctx->seal, aad, aad_len);
 }
 
+/* A message under way ends when its version is taken away. */
+static kmse_st check_lease(const struct kmse_cipher_ctx *ctx,
+                           struct kmse_why *why)
+{
+    return ctx->used_version != 0 ? kmse_lease_check(ctx->lease, why) : KMSE_OK;
+}
+
 static kmse_st take_data(struct kmse_cipher_ctx *ctx, unsigned char *out,
                          size_t *out_len, size_t out_size,
                          const unsigned char *in, size_t in_len,
@@ -448,6 +455,8 @@ static int update(void *vctx, unsigned char *out, size_t *out_len,
     struct kmse_why why;
     why.text[0] = '\0';
     kmse_st st = check_takes_data(ctx, &why);
+    if (kmse_is_ok(st))
+        st = check_lease(ctx, &why);
     if (kmse_is_ok(st) && in_len > 0)
         st = take_data(ctx, out, out_len, out_size, in, in_len, &why);
     else
@@ -466,6 +475,8 @@ static int final(void *vctx, unsigned char *out, size_t *out_len,
     why.text[0] = '\0';
     *out_len = 0;
     kmse_st st = check_takes_data(ctx, &why);
+    if (kmse_is_ok(st))
+        st = check_lease(ctx, &why);
     if (kmse_is_ok(st))
         st = ctx->direction == KMSE_SEAL
                  ? seal_final(ctx, out, out_len, out_size, &why)

@@ -4,7 +4,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,24 +11,23 @@
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 
+#include "base/setting.h"
 #include "glue/config_section.h"
 #include "keyring/keyfile.h"
+#include "kms/aws_options.h"
 #include "kms_envelope/params.h"
 
-/* --- parsers: the value as text -> the field ---------------------------- */
+#define SECOND_MS  ((uint64_t)1000)
+#define LONGEST_MS (366 * 86400 * SECOND_MS)
 
-static kmse_st bad_value(const char *key, const char *value, const char *wanted,
-                         struct kmse_why *why)
-{
-    return kmse_fail(why, KMSE_R_CONFIG_VALUE, "%s = %s: must be %s", key,
-                     value, wanted);
-}
+/* --- parsers: the value as text -> the field ---------------------------- */
 
 static kmse_st parse_folder(void *field, const char *key, const char *value,
                             struct kmse_why *why)
 {
     if (value[0] != '/')
-        return bad_value(key, value, "the absolute path of a folder", why);
+        return kmse_setting_bad(key, value, "the absolute path of a folder",
+                                why);
     DIR *folder = opendir(value);
     if (folder == NULL)
         return kmse_fail(why, KMSE_R_CONFIG_KEYS_FOLDER,
@@ -37,97 +35,50 @@ static kmse_st parse_folder(void *field, const char *key, const char *value,
                          "read it",
                          key, value, strerror(errno));
     closedir(folder);
-    char **text = field;
-    *text = strdup(value);
-    return *text != NULL ? KMSE_OK : KMSE_ERR(KMSE_R_MEMORY);
+    return kmse_setting_text(field, value);
 }
 
 static kmse_st parse_key_name(void *field, const char *key, const char *value,
                               struct kmse_why *why)
 {
     if (!kmse_key_name_is_valid(value))
-        return bad_value(key, value, "a key's name ([a-z0-9._-], at most 31)",
-                         why);
-    char **text = field;
-    *text = strdup(value);
-    return *text != NULL ? KMSE_OK : KMSE_ERR(KMSE_R_MEMORY);
-}
-
-/* Digits, all of them, nothing else but what *end is left at. */
-static bool parse_digits(uint64_t *number, const char *value, const char **end)
-{
-    size_t digits = strspn(value, "0123456789");
-    char *stop = NULL;
-    errno = 0;
-    *number = strtoull(value, &stop, 10);
-    *end = stop;
-    return digits > 0 && errno == 0;
-}
-
-static uint64_t unit_seconds(const char *unit)
-{
-    static const struct {
-        const char *unit;
-        uint64_t seconds;
-    } UNITS[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
-    for (size_t i = 0; i < sizeof(UNITS) / sizeof(UNITS[0]); i++) {
-        if (strcmp(unit, UNITS[i].unit) == 0)
-            return UNITS[i].seconds;
-    }
-    return 0;
-}
-
-static kmse_st parse_duration(uint64_t *ms, const char *key, const char *value,
-                              uint64_t least_s, struct kmse_why *why)
-{
-    enum { MS_PER_S = 1000, YEAR_S = 366 * 86400 };
-    const char *unit = NULL;
-    uint64_t number = 0;
-    uint64_t seconds = 0;
-    if (parse_digits(&number, value, &unit) && number <= YEAR_S)
-        seconds = number * unit_seconds(unit);
-    bool is_duration = unit != NULL && unit_seconds(unit) != 0
-                       && number <= YEAR_S && strspn(value, "0123456789") > 0;
-    if (!is_duration || seconds < least_s || seconds > YEAR_S)
-        return bad_value(key, value,
-                         least_s > 0 ? "a time of 1s to 366d (300, 5m, 1h)"
-                                     : "a time of 0 to 366d (300, 5m, 1h)",
-                         why);
-    *ms = seconds * MS_PER_S;
-    return KMSE_OK;
+        return kmse_setting_bad(key, value,
+                                "a key's name ([a-z0-9._-], at most 31)", why);
+    return kmse_setting_text(field, value);
 }
 
 static kmse_st parse_age(void *field, const char *key, const char *value,
                          struct kmse_why *why)
 {
-    return parse_duration(field, key, value, 1, why);
+    static const struct kmse_setting_bounds BOUNDS = {
+        .least_ms = SECOND_MS,
+        .most_ms = LONGEST_MS,
+        .wanted = "a time of 1s to 366d (300, 5m, 1h)",
+    };
+    return kmse_setting_duration(field, key, value, &BOUNDS, why);
 }
 
 static kmse_st parse_delay(void *field, const char *key, const char *value,
                            struct kmse_why *why)
 {
-    return parse_duration(field, key, value, 0, why);
+    static const struct kmse_setting_bounds BOUNDS = {
+        .least_ms = 0,
+        .most_ms = LONGEST_MS,
+        .wanted = "a time of 0 to 366d (300, 5m, 1h)",
+    };
+    return kmse_setting_duration(field, key, value, &BOUNDS, why);
 }
 
 static kmse_st parse_limit(void *field, const char *key, const char *value,
                            struct kmse_why *why)
 {
-    uint64_t number = 0;
-    const char *end = NULL;
-    if (!parse_digits(&number, value, &end) || *end != '\0' || number == 0)
-        return bad_value(key, value, "a number from 1", why);
-    *(uint64_t *)field = number;
-    return KMSE_OK;
+    return kmse_setting_count(field, key, value, why);
 }
 
 static kmse_st parse_yes_no(void *field, const char *key, const char *value,
                             struct kmse_why *why)
 {
-    bool yes = strcmp(value, "yes") == 0;
-    if (!yes && strcmp(value, "no") != 0)
-        return bad_value(key, value, "yes or no", why);
-    *(bool *)field = yes;
-    return KMSE_OK;
+    return kmse_setting_yes_no(field, key, value, why);
 }
 
 static kmse_st parse_library_context(void *field, const char *key,
@@ -140,7 +91,7 @@ static kmse_st parse_library_context(void *field, const char *key,
             return KMSE_OK;
         }
     }
-    return bad_value(key, value, "auto, private or host", why);
+    return kmse_setting_bad(key, value, "auto, private or host", why);
 }
 
 /* --- the table ---------------------------------------------------------- */
@@ -170,18 +121,17 @@ static const struct option OPTIONS[] = {
 };
 enum { OPTION_COUNT = sizeof(OPTIONS) / sizeof(OPTIONS[0]) };
 
-bool kmse_config_key_is_known(const char *key)
+/* What is asked of the core: our own keys, then those of the AWS backend. */
+enum { VALUE_COUNT = OPTION_COUNT + KMSE_AWS_OPTION_COUNT };
+
+static const char *key_at(size_t index)
 {
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (strcmp(key, OPTIONS[i].key) == 0)
-            return true;
-    }
-    return false;
+    return index < OPTION_COUNT ? OPTIONS[index].key
+                                : kmse_aws_options_key(index - OPTION_COUNT);
 }
 
-static kmse_st parse_options(struct kmse_config *config,
-                             char *const values[OPTION_COUNT],
-                             struct kmse_why *why)
+static kmse_st parse_own(struct kmse_config *config, char *const *values,
+                         struct kmse_why *why)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *option = &OPTIONS[i];
@@ -198,25 +148,45 @@ static kmse_st parse_options(struct kmse_config *config,
     return KMSE_OK;
 }
 
+static kmse_st parse_all(struct kmse_config *config,
+                         char *const values[VALUE_COUNT], struct kmse_why *why)
+{
+    KMSE_TRY(parse_own(config, values, why));
+    for (size_t i = OPTION_COUNT; i < VALUE_COUNT; i++) {
+        if (values[i] != NULL)
+            KMSE_TRY(
+                kmse_aws_options_set(&config->aws, key_at(i), values[i], why));
+    }
+    return KMSE_OK;
+}
+
+static kmse_st ask_core(char *values[VALUE_COUNT],
+                        const OSSL_CORE_HANDLE *handle,
+                        OSSL_FUNC_core_get_params_fn *get_params,
+                        struct kmse_why *why)
+{
+    OSSL_PARAM params[VALUE_COUNT + 1];
+    for (size_t i = 0; i < VALUE_COUNT; i++)
+        params[i] = OSSL_PARAM_construct_utf8_ptr(key_at(i), &values[i], 0);
+    params[VALUE_COUNT] = OSSL_PARAM_construct_end();
+    if (get_params == NULL || get_params(handle, params) != 1)
+        return kmse_fail(why, KMSE_R_CONFIG_VALUE,
+                         "the host gives no configuration");
+    return KMSE_OK;
+}
+
 kmse_st kmse_config_read(struct kmse_config *config,
                          const OSSL_CORE_HANDLE *handle,
                          OSSL_FUNC_core_get_params_fn *get_params,
                          struct kmse_why *why)
 {
-    char *values[OPTION_COUNT] = {NULL};
-    OSSL_PARAM params[OPTION_COUNT + 1];
-    for (size_t i = 0; i < OPTION_COUNT; i++)
-        params[i] =
-            OSSL_PARAM_construct_utf8_ptr(OPTIONS[i].key, &values[i], 0);
-    params[OPTION_COUNT] = OSSL_PARAM_construct_end();
-    if (get_params == NULL || get_params(handle, params) != 1)
-        return kmse_fail(why, KMSE_R_CONFIG_VALUE,
-                         "the host gives no configuration");
+    char *values[VALUE_COUNT] = {NULL};
+    KMSE_TRY(ask_core(values, handle, get_params, why));
 
     struct kmse_config parsed = {0};
     kmse_st st = kmse_config_check_section(handle, get_params, why);
     if (kmse_is_ok(st))
-        st = parse_options(&parsed, values, why);
+        st = parse_all(&parsed, values, why);
     if (!kmse_is_ok(st)) {
         kmse_config_wipe(&parsed);
         return st;
@@ -229,5 +199,6 @@ void kmse_config_wipe(struct kmse_config *config)
 {
     free(config->default_key);
     free(config->keys);
+    kmse_aws_options_wipe(&config->aws);
     *config = (struct kmse_config){0};
 }

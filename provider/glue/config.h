@@ -9,6 +9,7 @@
 #include <openssl/core_dispatch.h>
 
 #include "base/status.h"
+#include "kms/aws_settings.h"
 
 /* Where the inner algorithms come from. */
 enum kmse_library_context {
@@ -27,6 +28,7 @@ struct kmse_config {
     uint64_t max_bytes;
     bool legacy_names;
     enum kmse_library_context library_context;
+    struct kmse_aws_options aws;
 };
 
 /*

@@ -9,18 +9,7 @@
 #include <openssl/params.h>
 
 #include "base/cnf.h"
-
-static bool is_openssl_key(const char *key)
-{
-    static const char *const KEYS[] = {"identity", "soft_load", "module",
-                                       "activate"};
-    const char *dot = strchr(key, '.');
-    for (size_t i = 0; i < sizeof(KEYS) / sizeof(KEYS[0]); i++) {
-        if (strcmp(dot != NULL ? dot + 1 : key, KEYS[i]) == 0)
-            return true;
-    }
-    return false;
-}
+#include "base/setting.h"
 
 static kmse_st check_keys(const struct kmse_cnf *cnf,
                           const struct kmse_cnf_provider *provider,
@@ -28,7 +17,7 @@ static kmse_st check_keys(const struct kmse_cnf *cnf,
 {
     for (size_t i = 0; i < provider->pair_count; i++) {
         const char *key = provider->pairs[i].name;
-        if (!is_openssl_key(key) && !kmse_config_key_is_known(key))
+        if (!kmse_setting_is_known(key))
             return kmse_fail(why, KMSE_R_CONFIG_KEY,
                              "%s, section [%s]: \"%s\" is not a key of this "
                              "provider (see openssl.cnf.example)",

@@ -17,7 +17,4 @@ kmse_st kmse_config_check_section(const OSSL_CORE_HANDLE *handle,
                                   OSSL_FUNC_core_get_params_fn *get_params,
                                   struct kmse_why *why) KMSE_MUST_CHECK;
 
-/* In config.c's table, or not. */
-bool kmse_config_key_is_known(const char *key);
-
 #endif

@@ -13,6 +13,7 @@
 #include "glue/legacy.h"
 #include "glue/provctx.h"
 #include "glue/table.h"
+#include "kms/kms.h"
 #include "kms_envelope/params.h"
 
 /* An instance, with its place in the list of legacy.c. */
@@ -95,6 +96,8 @@ static void teardown(void *provctx)
 {
     struct instance *instance = provctx;
     kmse_legacy_remove(&instance->legacy);
+    if (instance->provctx.ring != NULL)
+        kmse_ring_stop(instance->provctx.ring);
     kmse_ring_release(instance->provctx.ring);
     kmse_config_wipe(&instance->provctx.config);
     free(instance);
@@ -137,6 +140,7 @@ static kmse_st make_crypto(struct kmse_crypto **crypto,
 static kmse_st make_ring(struct kmse_provctx *provctx, const OSSL_DISPATCH *in)
 {
     const struct kmse_config *config = &provctx->config;
+    const struct kmse_kms_options kms = {.aws = &config->aws};
     const struct kmse_ring_options options = {
         .folder = config->keys,
         .default_key = config->default_key,
@@ -144,6 +148,7 @@ static kmse_st make_ring(struct kmse_provctx *provctx, const OSSL_DISPATCH *in)
         .stale_ms = config->stale_ms,
         .max_messages = config->max_messages,
         .max_bytes = config->max_bytes,
+        .kms = &kms,
     };
     struct kmse_crypto *crypto = NULL;
     KMSE_TRY(make_crypto(&crypto, provctx, in));

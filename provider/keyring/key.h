@@ -22,12 +22,16 @@ struct kmse_snapshot {
 /* The cache's entry of one version. */
 struct kmse_entry {
     struct kmse_datakey *datakey; /* or NULL */
-    uint64_t expires_ms;          /* unwrap again from then on */
+    uint64_t refresh_ms;          /* unwrap again in the background */
+    uint64_t expires_ms;          /* unwrap again before it is used */
     uint64_t stale_until_ms;      /* may serve until then, KMS away */
     bool in_flight;               /* a thread is unwrapping it */
-    kmse_st failed;               /* the last try, until failed_until_ms */
-    uint64_t failed_until_ms;
-    struct kmse_why *failed_why; /* or NULL */
+    bool refresh_wanted;          /* by the refresher's next round */
+    unsigned failures;            /* in a row, since it was last unwrapped */
+    kmse_st failed;               /* the last of them, */
+    uint64_t failed_ms;           /* when, */
+    uint64_t failed_until_ms;     /* and how long it is not tried again */
+    struct kmse_why *failed_why;  /* or NULL */
 };
 
 /*
@@ -47,6 +51,7 @@ struct kmse_key_environment {
     struct kmse_kms *kms;
     struct kmse_fork *fork;
     const struct kmse_clock *clock;
+    struct kmse_refresher *refresher;
 };
 
 struct kmse_key {
@@ -64,6 +69,10 @@ struct kmse_key {
     size_t entry_count;
     kmse_st reload_failed; /* the file on disk now is bad */
     struct kmse_why reload_why;
+    bool refresh_wanted; /* of any entry */
+
+    struct kmse_key *next_refresh; /* the refresher's queue, under its lock */
+    bool refresh_queued;
 };
 
 /* Reads the file. KMSE_R_KEY_NOT_FOUND and the reasons of a key file. */
@@ -84,6 +93,19 @@ void kmse_key_child(struct kmse_key *key);
 kmse_st kmse_key_datakey(struct kmse_key *key, uint32_t version,
                          struct kmse_datakey **datakey,
                          struct kmse_why *why) KMSE_MUST_CHECK;
+
+/* Unwrap anew, now, what a kmse_key_datakey found due for it. */
+void kmse_key_refresh(struct kmse_key *key);
+
+/* Between key.c and cache.c. */
+struct kmse_snapshot *kmse_snapshot_acquire(struct kmse_snapshot *snapshot);
+void kmse_snapshot_release(struct kmse_snapshot *snapshot);
+/* Whether b's version of that index is a's, and is active. */
+bool kmse_keyfile_same_version(const struct kmse_keyfile *a,
+                               const struct kmse_keyfile *b, size_t index);
+void kmse_key_look_at_file(struct kmse_key *key);
+void kmse_key_look_at_file_if_due(struct kmse_key *key);
+void kmse_entry_wipe(struct kmse_entry *entry);
 
 /* Limits in force for this key: of file and configuration, the stricter. */
 struct kmse_policy kmse_key_locked_policy(const struct kmse_key *key);

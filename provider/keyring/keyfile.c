@@ -20,14 +20,35 @@ struct kmse_keyfile *kmse_keyfile_new(void)
     return calloc(1, sizeof(struct kmse_keyfile));
 }
 
+kmse_st kmse_copy_copy(struct kmse_copy *to, const struct kmse_copy *from)
+{
+    struct kmse_copy copy = {.kms = strdup(from->kms),
+                             .adopted = from->adopted};
+    kmse_st st = copy.kms != NULL ? KMSE_OK : KMSE_ERR(KMSE_R_MEMORY);
+    if (kmse_is_ok(st))
+        st = kmse_blob_copy(&copy.blob, &from->blob);
+    if (kmse_is_ok(st))
+        st = kmse_kms_context_copy(&copy.context, &from->context);
+    if (!kmse_is_ok(st)) {
+        kmse_copy_wipe(&copy);
+        return st;
+    }
+    *to = copy;
+    return KMSE_OK;
+}
+
+void kmse_copy_wipe(struct kmse_copy *copy)
+{
+    free(copy->kms);
+    kmse_blob_wipe(&copy->blob);
+    kmse_kms_context_wipe(&copy->context);
+    *copy = (struct kmse_copy){0};
+}
+
 static void version_wipe(struct kmse_version *version)
 {
-    for (size_t i = 0; i < version->copy_count; i++) {
-        struct kmse_copy *copy = &version->copies[i];
-        free(copy->kms);
-        kmse_blob_wipe(&copy->blob);
-        kmse_kms_context_wipe(&copy->context);
-    }
+    for (size_t i = 0; i < version->copy_count; i++)
+        kmse_copy_wipe(&version->copies[i]);
     free(version->copies);
 }
 
@@ -65,6 +86,17 @@ const struct kmse_version *kmse_keyfile_find(const struct kmse_keyfile *file,
     if (number == 0 || number > file->version_count)
         return NULL;
     return &file->versions[number - 1];
+}
+
+bool kmse_context_has_reserved(const struct kmse_kms_context *context)
+{
+    static const char RESERVED[] = KMSE_CONTEXT_RESERVED;
+    for (size_t i = 0; i < context->count; i++) {
+        if (strncmp(context->pairs[i].name, RESERVED, sizeof(RESERVED) - 1)
+            == 0)
+            return true;
+    }
+    return false;
 }
 
 kmse_st kmse_keyfile_context(struct kmse_kms_context *context,

@@ -22,12 +22,22 @@ enum kmse_version_state {
     KMSE_VERSION_DESTROYED, /* has no copies any more */
 };
 
-/* One data key, wrapped by one master key. */
+/*
+ * One data key, wrapped by one master key. The context it was wrapped with is
+ * that of its key and version. Only a blob that was there before the key was,
+ * and was adopted, keeps one of its own, which never has names of ours: so no
+ * copy that was made for a version can stand for another version's.
+ */
 struct kmse_copy {
-    char *kms; /* absolute URI of the master key */
+    char *kms; /* the master key's URI, as kmse_kms_resolve gives it */
     struct kmse_blob blob;
-    struct kmse_kms_context context; /* the one it was wrapped with */
+    struct kmse_kms_context context;
+    bool adopted;
 };
+
+kmse_st kmse_copy_copy(struct kmse_copy *to,
+                       const struct kmse_copy *from) KMSE_MUST_CHECK;
+void kmse_copy_wipe(struct kmse_copy *copy);
 
 struct kmse_version {
     uint32_t number; /* 1 .. KMSE_VERSION_MAX */
@@ -73,10 +83,12 @@ const struct kmse_version *kmse_keyfile_find(const struct kmse_keyfile *file,
 
 /*
  * The encryption context for copies of a version: the file's own pairs,
- * kmse:... KMSE_CONTEXT_KEY and KMSE_CONTEXT_VERSION.
+ * KMSE_CONTEXT_KEY and KMSE_CONTEXT_VERSION. Nobody else's name begins so.
  */
-#define KMSE_CONTEXT_KEY     "kms-envelope:key"
-#define KMSE_CONTEXT_VERSION "kms-envelope:version"
+#define KMSE_CONTEXT_RESERVED "kms-envelope:"
+#define KMSE_CONTEXT_KEY      KMSE_CONTEXT_RESERVED "key"
+#define KMSE_CONTEXT_VERSION  KMSE_CONTEXT_RESERVED "version"
+bool kmse_context_has_reserved(const struct kmse_kms_context *context);
 kmse_st kmse_keyfile_context(struct kmse_kms_context *context,
                              const struct kmse_keyfile *file,
                              uint32_t number) KMSE_MUST_CHECK;
@@ -119,8 +131,8 @@ kmse_st kmse_datakey_derive(uint8_t out[KMSE_SECRET_LEN],
 
 /*
  * Try a version's copies in order; the first that opens and fits the
- * commitment is the data key. With several failures, why tells the last and
- * the status is the one most worth retrying (a retryable one wins).
+ * commitment is the data key. With several failures, why tells each, shortly,
+ * and the status is that of the one most likely to end: failures.h says why.
  * KMSE_R_KEY_VERSION_DESTROYED if there is none.
  */
 kmse_st kmse_keyfile_unwrap(struct kmse_secret *data_key, struct kmse_kms *kms,

@@ -138,14 +138,28 @@ static kmse_st get_context(const struct place *at, const cJSON *object,
 
 #define COUNT_OF(list) (sizeof(list) / sizeof((list)[0]))
 
-/* The full context of its version, or none: a blob that was adopted. */
+/* There if true: that a copy is as all others is not written. */
+static kmse_st get_adopted(const struct place *at, const cJSON *object,
+                           bool *adopted)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, "adopted");
+    if (item != NULL && !cJSON_IsTrue(item))
+        return bad_field(at, "adopted", "must be true, or not there");
+    *adopted = item != NULL;
+    return KMSE_OK;
+}
+
 static kmse_st check_copy_context(const struct place *at,
                                   const struct kmse_keyfile *file,
                                   uint32_t number, const struct kmse_copy *copy)
 {
     struct kmse_kms_context wanted = {0};
-    if (copy->context.count == 0)
-        return KMSE_OK;
+    if (copy->adopted)
+        return kmse_context_has_reserved(&copy->context)
+                   ? bad_field(at, "context",
+                               "of an adopted copy: names from kms-envelope: "
+                               "are reserved")
+                   : KMSE_OK;
     KMSE_TRY(kmse_keyfile_context(&wanted, file, number));
     bool same = kmse_kms_context_equal(&wanted, &copy->context);
     kmse_kms_context_wipe(&wanted);
@@ -157,12 +171,13 @@ static kmse_st read_copy(const struct place *at, const cJSON *object,
                          const struct kmse_keyfile *file, uint32_t number,
                          struct kmse_copy *copy)
 {
-    static const char *const FIELDS[] = {"kms", "blob", "context"};
+    static const char *const FIELDS[] = {"kms", "blob", "context", "adopted"};
     const char *kms = NULL, *blob = NULL;
     KMSE_TRY(check_fields(at, object, FIELDS, COUNT_OF(FIELDS)));
     KMSE_TRY(get_text(at, object, "kms", &kms));
     KMSE_TRY(get_text(at, object, "blob", &blob));
     KMSE_TRY(get_context(at, object, &copy->context));
+    KMSE_TRY(get_adopted(at, object, &copy->adopted));
     KMSE_TRY(check_copy_context(at, file, number, copy));
     if (kms[0] == '\0')
         return bad_field(at, "kms", "must be a master key's URI");
@@ -282,14 +297,10 @@ static kmse_st read_policy(const struct place *at, const cJSON *root,
 static kmse_st read_user_context(const struct place *at, const cJSON *root,
                                  struct kmse_kms_context *context)
 {
-    static const char RESERVED[] = "kms-envelope:";
     KMSE_TRY(get_context(at, root, context));
-    for (size_t i = 0; i < context->count; i++) {
-        if (strncmp(context->pairs[i].name, RESERVED, sizeof(RESERVED) - 1)
-            == 0)
-            return bad_field(at, "context",
-                             "names from kms-envelope: are reserved");
-    }
+    if (kmse_context_has_reserved(context))
+        return bad_field(at, "context",
+                         "names from kms-envelope: are reserved");
     return KMSE_OK;
 }
 
@@ -380,9 +391,10 @@ static bool add_copy(cJSON *list, const struct kmse_copy *copy)
     if (!kmse_is_ok(
             kmse_base64_encode(&blob, copy->blob.bytes, copy->blob.len)))
         return false;
-    bool ok = add_text(object, "kms", copy->kms)
-              && add_text(object, "blob", blob)
-              && add_context(object, &copy->context);
+    bool ok =
+        add_text(object, "kms", copy->kms) && add_text(object, "blob", blob)
+        && add_context(object, &copy->context)
+        && (!copy->adopted || cJSON_AddTrueToObject(object, "adopted") != NULL);
     free(blob);
     return ok;
 }

@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "keyring/failures.h"
 
 kmse_st kmse_datakey_derive(uint8_t out[KMSE_SECRET_LEN],
                             struct kmse_crypto *crypto,
@@ -116,6 +117,7 @@ kmse_st kmse_keyfile_check_mac(struct kmse_crypto *crypto,
 
 /* --- unwrapping --------------------------------------------------------- */
 
+/* why does not name key and version: the callers do. */
 static kmse_st unwrap_copy(struct kmse_secret *data_key, struct kmse_kms *kms,
                            struct kmse_crypto *crypto,
                            const struct kmse_keyfile *file,
@@ -123,20 +125,16 @@ static kmse_st unwrap_copy(struct kmse_secret *data_key, struct kmse_kms *kms,
                            const struct kmse_copy *copy, struct kmse_why *why)
 {
     uint8_t commitment[KMSE_HMAC_LEN];
-    struct kmse_why of_kms = {""};
-    kmse_st st = kmse_kms_unwrap(kms, copy->kms, &copy->context, &copy->blob,
-                                 data_key, &of_kms);
-    if (!kmse_is_ok(st))
-        return kmse_fail(why, st.reason, "key %s, version %u: %.400s",
-                         file->name, version->number, of_kms.text);
-    st = kmse_keyfile_commitment(commitment, crypto, file->id, version->number,
-                                 data_key);
+    KMSE_TRY(kmse_kms_unwrap(kms, copy->kms, &copy->context, &copy->blob,
+                             data_key, why));
+    kmse_st st = kmse_keyfile_commitment(commitment, crypto, file->id,
+                                         version->number, data_key);
     if (kmse_is_ok(st)
         && CRYPTO_memcmp(commitment, version->commitment, KMSE_HMAC_LEN) != 0)
         st = kmse_fail(why, KMSE_R_COMMITMENT,
-                       "key %s, version %u: what %.300s unwraps is not this "
-                       "version's data key; restore the key file from a backup",
-                       file->name, version->number, copy->kms);
+                       "what %.300s unwraps is not this version's data key; "
+                       "restore the key file from a backup",
+                       copy->kms);
     if (!kmse_is_ok(st))
         kmse_secret_wipe(data_key);
     return st;
@@ -148,22 +146,21 @@ kmse_st kmse_keyfile_unwrap(struct kmse_secret *data_key, struct kmse_kms *kms,
                             const struct kmse_version *version,
                             struct kmse_why *why)
 {
-    kmse_st worst =
-        kmse_fail(why, KMSE_R_KEY_VERSION_DESTROYED, "key %s, version %u",
-                  file->name, version->number);
-    bool retryable = false;
+    struct kmse_failures failures;
+    if (version->copy_count == 0)
+        return kmse_fail(why, KMSE_R_KEY_VERSION_DESTROYED,
+                         "key %s, version %u", file->name, version->number);
+    kmse_failures_init(&failures, version->copy_count, "key %s, version %u",
+                       file->name, version->number);
     for (size_t i = 0; i < version->copy_count; i++) {
         struct kmse_why of_copy = {""};
         kmse_st st = unwrap_copy(data_key, kms, crypto, file, version,
                                  &version->copies[i], &of_copy);
         if (kmse_is_ok(st))
             return st;
-        if (retryable)
-            continue;
-        retryable = kmse_kms_classify(st) == KMSE_KMS_RETRYABLE;
-        worst = st;
-        if (why != NULL)
-            *why = of_copy;
+        kmse_failures_add(&failures, st, &of_copy);
+        if (st.reason == KMSE_R_INTERRUPTED)
+            return kmse_fail(why, st.reason, "%s", failures.why.text);
     }
-    return worst;
+    return kmse_failures_tell(&failures, why);
 }

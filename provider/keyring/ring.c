@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "keyring/key.h"
+#include "keyring/refresher.h"
 
 enum { BUCKETS = 64 };
 
@@ -40,8 +41,11 @@ static void for_each_key(struct kmse_ring *ring,
 static void prepare_fork(void *arg)
 {
     struct kmse_ring *ring = arg;
+    kmse_refresher_pause(ring->environment.refresher);
     pthread_mutex_lock(&ring->mutex);
     for_each_key(ring, kmse_key_prepare_fork);
+    kmse_refresher_lock(ring->environment.refresher);
+    kmse_kms_prepare_fork(ring->environment.kms);
     kmse_pool_prepare_fork(ring->environment.pool);
     kmse_crypto_prepare_fork(ring->environment.crypto);
 }
@@ -51,6 +55,8 @@ static void after_fork_parent(void *arg)
     struct kmse_ring *ring = arg;
     kmse_crypto_after_fork(ring->environment.crypto);
     kmse_pool_parent(ring->environment.pool);
+    kmse_kms_parent(ring->environment.kms);
+    kmse_refresher_parent(ring->environment.refresher);
     for_each_key(ring, kmse_key_parent);
     pthread_mutex_unlock(&ring->mutex);
 }
@@ -60,8 +66,15 @@ static void after_fork_child(void *arg)
     struct kmse_ring *ring = arg;
     kmse_crypto_after_fork(ring->environment.crypto);
     kmse_pool_child(ring->environment.pool);
+    kmse_kms_child(ring->environment.kms);
+    kmse_refresher_child(ring->environment.refresher);
     for_each_key(ring, kmse_key_child);
     pthread_mutex_unlock(&ring->mutex);
+}
+
+static void at_exit(void *arg)
+{
+    kmse_ring_stop(arg);
 }
 
 static kmse_st copy_options(struct kmse_ring_options *to,
@@ -69,6 +82,7 @@ static kmse_st copy_options(struct kmse_ring_options *to,
 {
     *to = *from;
     to->default_key = NULL;
+    to->kms = NULL; /* the KMS has its own copy */
     to->folder = strdup(from->folder);
     if (to->folder == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
@@ -92,6 +106,7 @@ static void ring_free(struct kmse_ring *ring)
 {
     if (ring->fork_watched)
         kmse_fork_unwatch(&ring->fork_hooks);
+    kmse_refresher_free(ring->environment.refresher);
     for_each_key(ring, kmse_key_free);
     kmse_kms_free(ring->environment.kms);
     kmse_fork_free(ring->environment.fork);
@@ -110,11 +125,14 @@ static kmse_st ring_init(struct kmse_ring *ring,
     KMSE_TRY(copy_options(&env->options, options));
     KMSE_TRY(kmse_pool_new(&env->pool));
     KMSE_TRY(kmse_fork_new(&env->fork));
-    KMSE_TRY(kmse_kms_new(&env->kms, env->crypto, env->pool, env->clock));
+    KMSE_TRY(kmse_kms_new(&env->kms, env->crypto, env->pool, env->clock,
+                          options->kms));
+    KMSE_TRY(kmse_refresher_new(&env->refresher, kmse_key_refresh));
     ring->fork_hooks = (struct kmse_fork_hooks){
         .prepare = prepare_fork,
         .parent = after_fork_parent,
         .child = after_fork_child,
+        .at_exit = at_exit,
         .arg = ring,
     };
     KMSE_TRY(kmse_fork_watch(&ring->fork_hooks));
@@ -168,6 +186,16 @@ const struct kmse_ring_options *
 kmse_ring_get_options(const struct kmse_ring *ring)
 {
     return &ring->environment.options;
+}
+
+void kmse_ring_stop(struct kmse_ring *ring)
+{
+    kmse_refresher_stop(ring->environment.refresher);
+}
+
+void kmse_ring_wait(struct kmse_ring *ring)
+{
+    kmse_refresher_wait(ring->environment.refresher);
 }
 
 uint64_t kmse_ring_kms_calls(const struct kmse_ring *ring)

@@ -23,6 +23,7 @@ struct kmse_ring_options {
     uint64_t stale_ms;       /* beyond max age, while the KMS is away */
     uint64_t max_messages;   /* per unwrapped data key */
     uint64_t max_bytes;
+    const struct kmse_kms_options *kms; /* kms.h; or NULL */
 };
 
 /* Copies the options; takes crypto, on failure too. One reference. */
@@ -36,6 +37,10 @@ void kmse_ring_release(struct kmse_ring *ring);
 kmse_st kmse_ring_ready(struct kmse_ring *ring) KMSE_MUST_CHECK;
 const struct kmse_ring_options *
 kmse_ring_get_options(const struct kmse_ring *ring);
+/* End the background thread: the provider goes, though contexts may stay. */
+void kmse_ring_stop(struct kmse_ring *ring);
+/* Until the background thread has nothing to do: for tests. */
+void kmse_ring_wait(struct kmse_ring *ring);
 uint64_t kmse_ring_kms_calls(const struct kmse_ring *ring);
 
 /*
@@ -75,6 +80,13 @@ kmse_st kmse_lease_newest(struct kmse_lease **lease, struct kmse_key *key,
 kmse_st kmse_lease_version(struct kmse_lease **lease, struct kmse_key *key,
                            uint32_t version,
                            struct kmse_why *why) KMSE_MUST_CHECK;
+/*
+ * Within a message: may its version still be used? It may have been revoked, or
+ * the KMS may have said no, since the message began. The reasons are those of
+ * kmse_lease_version. A rotation does not disturb a message.
+ */
+kmse_st kmse_lease_check(struct kmse_lease *lease,
+                         struct kmse_why *why) KMSE_MUST_CHECK;
 /* Sets *lease to NULL. */
 void kmse_lease_give_back(struct kmse_lease **lease);
 

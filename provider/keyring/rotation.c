@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making keys, adding versions, wrapping anew: one atomic write each. */
+/* Making keys, and adding versions: one atomic write each. */
 #include "keyring/rotation.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/crypto.h>
-
 #include "base/file.h"
+#include "keyring/change.h"
+#include "keyring/masters.h"
 
 /* --- adding versions and copies to a file in memory --------------------- */
 
@@ -48,163 +48,137 @@ static kmse_st fill_copy(const struct kmse_rotation *r,
                          why);
 }
 
+/* The first copy is a blob that there was before. */
+static kmse_st adopt_copy(const struct kmse_rotation *r,
+                          struct kmse_version *version, const char *uri,
+                          const struct kmse_import *import,
+                          struct kmse_secret *data_key, struct kmse_why *why)
+{
+    struct kmse_copy *copy = &version->copies[version->copy_count++];
+    copy->adopted = true;
+    copy->kms = strdup(uri);
+    if (copy->kms == NULL)
+        return KMSE_ERR(KMSE_R_MEMORY);
+    KMSE_TRY(kmse_blob_copy(&copy->blob, import->blob));
+    if (import->blob_context != NULL)
+        KMSE_TRY(kmse_kms_context_copy(&copy->context, import->blob_context));
+    return kmse_kms_unwrap(r->kms, uri, &copy->context, &copy->blob, data_key,
+                           why);
+}
+
+static bool all_bytes_are_the_same(const struct kmse_secret *data_key)
+{
+    uint8_t differences = 0;
+    for (size_t i = 1; i < KMSE_SECRET_LEN; i++)
+        differences |= data_key->bytes[i] ^ data_key->bytes[0];
+    return differences == 0;
+}
+
+static kmse_st take_import(const struct kmse_rotation *r,
+                           struct kmse_version *version, const char *uri,
+                           const struct kmse_import *import,
+                           struct kmse_secret *data_key, struct kmse_why *why)
+{
+    if (import->blob != NULL) {
+        KMSE_TRY(adopt_copy(r, version, uri, import, data_key, why));
+    } else {
+        KMSE_TRY(kmse_secret_init(data_key, r->pool));
+        memcpy(data_key->bytes, import->data_key->bytes, KMSE_SECRET_LEN);
+    }
+    if (all_bytes_are_the_same(data_key))
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "the data key is one byte, 32 times: that is no "
+                         "random number, and everybody's first guess");
+    return KMSE_OK;
+}
+
 static kmse_st fill_version(const struct kmse_rotation *r,
                             struct kmse_keyfile *file,
                             struct kmse_version *version,
-                            const char *const *uris, size_t uri_count,
+                            const struct kmse_masters *masters,
+                            const struct kmse_import *import,
                             struct kmse_secret *data_key, struct kmse_why *why)
 {
-    version->copies = calloc(uri_count, sizeof(*version->copies));
+    version->copies = calloc(masters->count, sizeof(*version->copies));
     if (version->copies == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
-    for (size_t i = 0; i < uri_count; i++)
-        KMSE_TRY(fill_copy(r, file, version, uris[i], data_key, why));
+    if (import != NULL)
+        KMSE_TRY(
+            take_import(r, version, masters->uris[0], import, data_key, why));
+    for (size_t i = version->copy_count; i < masters->count; i++)
+        KMSE_TRY(fill_copy(r, file, version, masters->uris[i], data_key, why));
     KMSE_TRY(kmse_keyfile_commitment(version->commitment, r->crypto, file->id,
                                      version->number, data_key));
     return kmse_keyfile_mac(file->mac, r->crypto, file, data_key);
 }
 
-/* --- proof before a write ----------------------------------------------- */
-
-/* Each copy on its own: unwrap would be content with the first that opens. */
-static kmse_st prove_copies(const struct kmse_rotation *r,
-                            const struct kmse_keyfile *file,
-                            const struct kmse_version *version,
-                            struct kmse_why *why)
-{
-    for (size_t i = 0; i < version->copy_count; i++) {
-        struct kmse_version alone = *version;
-        struct kmse_secret opened = {0};
-        alone.copies = &version->copies[i];
-        alone.copy_count = 1;
-        KMSE_TRY(
-            kmse_keyfile_unwrap(&opened, r->kms, r->crypto, file, &alone, why));
-        kmse_st st = KMSE_OK;
-        if (version == kmse_keyfile_newest(file))
-            st = kmse_keyfile_check_mac(r->crypto, file, &opened, why);
-        kmse_secret_wipe(&opened);
-        KMSE_TRY(st);
-    }
-    return KMSE_OK;
-}
-
-/*
- * Not what is in memory is proven but what a reader will find: the bytes to be
- * written, parsed again. versions: from this number on.
- */
-static kmse_st prove(const struct kmse_rotation *r,
-                     const struct kmse_keyfile *file, uint32_t from_number,
-                     struct kmse_why *why)
-{
-    char *json = NULL;
-    struct kmse_keyfile *again = NULL;
-    KMSE_TRY(kmse_keyfile_print(&json, file));
-    kmse_st st = kmse_keyfile_parse(&again, json, strlen(json), file->name,
-                                    "the new key file", why);
-    for (size_t i = from_number; kmse_is_ok(st) && i <= again->version_count;
-         i++) {
-        const struct kmse_version *version = &again->versions[i - 1];
-        if (version->state != KMSE_VERSION_DESTROYED)
-            st = prove_copies(r, again, version, why);
-    }
-    kmse_keyfile_free(again);
-    free(json);
-    return st;
-}
-
-static kmse_st read_back(const struct kmse_rotation *r,
-                         const struct kmse_keyfile *file, struct kmse_why *why)
-{
-    char *wanted = NULL, *found = NULL;
-    struct kmse_keyfile *again = NULL;
-    KMSE_TRY(kmse_keyfile_print(&wanted, file));
-    kmse_st st = kmse_keyfile_read(&again, r->folder, file->name, NULL, why);
-    if (kmse_is_ok(st))
-        st = kmse_keyfile_print(&found, again);
-    if (kmse_is_ok(st) && strcmp(wanted, found) != 0)
-        st = kmse_fail(why, KMSE_R_FILE,
-                       "%s/%s.json: what was read back is not what was written",
-                       r->folder, file->name);
-    kmse_keyfile_free(again);
-    free(found);
-    free(wanted);
-    return st;
-}
-
-static kmse_st prove_and_write(const struct kmse_rotation *r,
-                               const struct kmse_keyfile *file,
-                               uint32_t from_number, struct kmse_why *why)
-{
-    KMSE_TRY(prove(r, file, from_number, why));
-    KMSE_TRY(kmse_keyfile_write(file, r->folder, why));
-    return read_back(r, file, why);
-}
-
 /* --- create ------------------------------------------------------------- */
 
-static kmse_st absolute_uris(const struct kmse_rotation *r, char **absolute,
-                             const char *const *uris, size_t count,
-                             struct kmse_why *why)
-{
-    for (size_t i = 0; i < count; i++) {
-        KMSE_TRY(kmse_kms_absolute_uri(&absolute[i], uris[i], why));
-        KMSE_TRY(kmse_kms_ensure(r->kms, absolute[i], why));
-    }
-    return KMSE_OK;
-}
+/* What the user says of a key. */
+struct wish {
+    const char *name;
+    struct kmse_masters masters;
+    const struct kmse_kms_context *context;
+    const struct kmse_policy *policy;
+    const struct kmse_import *import; /* or NULL */
+};
 
 static kmse_st fill_new_key(const struct kmse_rotation *r,
-                            struct kmse_keyfile *file, const char *name,
-                            const char *const *uris, size_t uri_count,
-                            const struct kmse_kms_context *context,
-                            const struct kmse_policy *policy,
+                            struct kmse_keyfile *file, const struct wish *wish,
                             struct kmse_why *why)
 {
-    memcpy(file->name, name, strlen(name));
+    memcpy(file->name, wish->name, strlen(wish->name));
     file->created_s = r->clock->wall_s(r->clock->arg);
-    if (policy != NULL)
-        file->policy = *policy;
-    if (context != NULL)
-        KMSE_TRY(kmse_kms_context_copy(&file->context, context));
+    if (wish->policy != NULL)
+        file->policy = *wish->policy;
+    if (wish->context != NULL)
+        KMSE_TRY(kmse_kms_context_copy(&file->context, wish->context));
     KMSE_TRY(kmse_crypto_random(r->crypto, file->id, KMSE_KEY_ID_LEN));
     struct kmse_version *version =
         add_version(file, file->created_s, file->created_s);
     if (version == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
     struct kmse_secret data_key = {0};
-    kmse_st st =
-        fill_version(r, file, version, uris, uri_count, &data_key, why);
+    kmse_st st = fill_version(r, file, version, &wish->masters, wish->import,
+                              &data_key, why);
     kmse_secret_wipe(&data_key);
     return st;
 }
 
-static kmse_st locked_create(const struct kmse_rotation *r, const char *name,
-                             const char *const *uris, size_t uri_count,
-                             const struct kmse_kms_context *context,
-                             const struct kmse_policy *policy,
-                             struct kmse_why *why)
+static kmse_st check_absent(const struct kmse_rotation *r, const char *name,
+                            struct kmse_why *why)
 {
     struct kmse_file_mark mark;
-    if (kmse_is_ok(kmse_keyfile_stat(r->folder, name, &mark, NULL)))
-        return kmse_fail(why, KMSE_R_KEY_EXISTS,
-                         "%s/%s.json; kms-envelope rotate %s adds a version",
-                         r->folder, name, name);
+    if (!kmse_is_ok(kmse_keyfile_stat(r->folder, name, &mark, NULL)))
+        return KMSE_OK;
+    return kmse_fail(why, KMSE_R_KEY_EXISTS,
+                     "%s/%s.json; kms-envelope rotate %s adds a version",
+                     r->folder, name, name);
+}
+
+static kmse_st locked_create(const struct kmse_rotation *r,
+                             const struct wish *wish, struct kmse_why *why)
+{
+    /* A master key made now cannot be the one that made the blob. */
+    bool adopts = wish->import != NULL && wish->import->blob != NULL;
+    KMSE_TRY(check_absent(r, wish->name, why));
+    KMSE_TRY(kmse_masters_ensure(&wish->masters, adopts ? 1 : 0, r, why));
     struct kmse_keyfile *file = kmse_keyfile_new();
     if (file == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
-    kmse_st st =
-        fill_new_key(r, file, name, uris, uri_count, context, policy, why);
+    kmse_st st = fill_new_key(r, file, wish, why);
     if (kmse_is_ok(st))
-        st = prove_and_write(r, file, 1, why);
+        st = kmse_change_write(r, NULL, file, why);
     kmse_keyfile_free(file);
     return st;
 }
 
-kmse_st kmse_rotation_create(const struct kmse_rotation *rotation,
+kmse_st kmse_rotation_import(const struct kmse_rotation *rotation,
                              const char *name, const char *const *uris,
                              size_t uri_count,
                              const struct kmse_kms_context *context,
                              const struct kmse_policy *policy,
+                             const struct kmse_import *import,
                              struct kmse_why *why)
 {
     if (!kmse_key_name_is_valid(name))
@@ -215,44 +189,47 @@ kmse_st kmse_rotation_create(const struct kmse_rotation *rotation,
     if (uri_count == 0)
         return kmse_fail(why, KMSE_R_KMS_URI, "key %s needs a master key",
                          name);
-    char **absolute = calloc(uri_count, sizeof(*absolute));
-    if (absolute == NULL)
-        return KMSE_ERR(KMSE_R_MEMORY);
-
     int lock_fd = -1;
-    kmse_st st = kmse_keyfile_lock(rotation->folder, name, &lock_fd, why);
-    if (kmse_is_ok(st)) {
-        st = absolute_uris(rotation, absolute, uris, uri_count, why);
-        if (kmse_is_ok(st))
-            st = locked_create(rotation, name, (const char *const *)absolute,
-                               uri_count, context, policy, why);
-        kmse_file_unlock(lock_fd);
-    }
-    for (size_t i = 0; i < uri_count; i++)
-        free(absolute[i]);
-    free(absolute);
+    struct wish wish = {
+        .name = name, .context = context, .policy = policy, .import = import};
+    KMSE_TRY(kmse_keyfile_lock(rotation->folder, name, &lock_fd, why));
+    kmse_st st =
+        kmse_masters_resolve(&wish.masters, rotation, uris, uri_count, why);
+    if (kmse_is_ok(st))
+        st = locked_create(rotation, &wish, why);
+    kmse_masters_wipe(&wish.masters);
+    kmse_file_unlock(lock_fd);
     return st;
 }
 
-/* --- rotate and rewrap: read, check, change, write ---------------------- */
-
-/* A file that does not fit its MAC is not built upon. */
-static kmse_st read_checked(const struct kmse_rotation *r, const char *name,
-                            struct kmse_keyfile **file, struct kmse_why *why)
+kmse_st kmse_rotation_create(const struct kmse_rotation *rotation,
+                             const char *name, const char *const *uris,
+                             size_t uri_count,
+                             const struct kmse_kms_context *context,
+                             const struct kmse_policy *policy,
+                             struct kmse_why *why)
 {
-    struct kmse_keyfile *read = NULL;
-    struct kmse_secret newest = {0};
-    KMSE_TRY(kmse_keyfile_read(&read, r->folder, name, NULL, why));
-    kmse_st st = kmse_keyfile_unwrap(&newest, r->kms, r->crypto, read,
-                                     kmse_keyfile_newest(read), why);
-    if (kmse_is_ok(st))
-        st = kmse_keyfile_check_mac(r->crypto, read, &newest, why);
-    kmse_secret_wipe(&newest);
-    if (!kmse_is_ok(st)) {
-        kmse_keyfile_free(read);
-        return st;
+    return kmse_rotation_import(rotation, name, uris, uri_count, context,
+                                policy, NULL, why);
+}
+
+/* --- rotate ------------------------------------------------------------- */
+
+/* One copy under each, even if a file by hand has two under one. */
+static kmse_st copy_uris(struct kmse_masters *masters,
+                         const struct kmse_version *version,
+                         struct kmse_why *why)
+{
+    for (size_t i = 0; i < version->copy_count; i++) {
+        if (kmse_masters_has(masters, version->copies[i].kms))
+            continue;
+        char *uri = strdup(version->copies[i].kms);
+        if (uri == NULL)
+            return KMSE_ERR(KMSE_R_MEMORY);
+        kmse_st st = kmse_masters_add(masters, &uri, why);
+        free(uri);
+        KMSE_TRY(st);
     }
-    *file = read;
     return KMSE_OK;
 }
 
@@ -263,22 +240,38 @@ static kmse_st add_rotated(const struct kmse_rotation *r,
     const struct kmse_version *newest = kmse_keyfile_newest(file);
     if (newest->number == KMSE_VERSION_MAX)
         return kmse_fail(why, KMSE_R_KEY_VERSIONS_FULL, "key %s", file->name);
-    size_t count = newest->copy_count;
-    const char **uris = calloc(count, sizeof(*uris));
-    if (uris == NULL)
-        return KMSE_ERR(KMSE_R_MEMORY);
-    for (size_t i = 0; i < count; i++)
-        uris[i] = newest->copies[i].kms;
-
-    int64_t now_s = r->clock->wall_s(r->clock->arg);
+    struct kmse_masters masters = {0};
     struct kmse_secret data_key = {0};
-    struct kmse_version *version =
-        add_version(file, now_s, now_s + active_in_s);
-    kmse_st st = version == NULL ? KMSE_ERR(KMSE_R_MEMORY)
-                                 : fill_version(r, file, version, uris, count,
-                                                &data_key, why);
+    kmse_st st = copy_uris(&masters, newest, why);
+    if (kmse_is_ok(st)) {
+        int64_t now_s = r->clock->wall_s(r->clock->arg);
+        struct kmse_version *version =
+            add_version(file, now_s, now_s + active_in_s);
+        st = version == NULL ? KMSE_ERR(KMSE_R_MEMORY)
+                             : fill_version(r, file, version, &masters, NULL,
+                                            &data_key, why);
+    }
     kmse_secret_wipe(&data_key);
-    free(uris);
+    kmse_masters_wipe(&masters);
+    return st;
+}
+
+static kmse_st locked_rotate(const struct kmse_rotation *r, const char *name,
+                             int64_t active_in_s, uint32_t *number,
+                             struct kmse_why *why)
+{
+    struct kmse_keyfile *old = NULL, *file = NULL;
+    kmse_st st = kmse_change_read(&old, r, name, why);
+    if (kmse_is_ok(st))
+        st = kmse_change_begin(&file, old, why);
+    if (kmse_is_ok(st))
+        st = add_rotated(r, file, active_in_s, why);
+    if (kmse_is_ok(st))
+        st = kmse_change_write(r, old, file, why);
+    if (kmse_is_ok(st))
+        *number = kmse_keyfile_newest(file)->number;
+    kmse_keyfile_free(file);
+    kmse_keyfile_free(old);
     return st;
 }
 
@@ -287,123 +280,10 @@ kmse_st kmse_rotation_rotate(const struct kmse_rotation *rotation,
                              uint32_t *number, struct kmse_why *why)
 {
     int lock_fd = -1;
-    struct kmse_keyfile *file = NULL;
     struct kmse_file_mark mark;
     KMSE_TRY(kmse_keyfile_stat(rotation->folder, name, &mark, why));
     KMSE_TRY(kmse_keyfile_lock(rotation->folder, name, &lock_fd, why));
-    kmse_st st = read_checked(rotation, name, &file, why);
-    if (kmse_is_ok(st))
-        st = add_rotated(rotation, file, active_in_s, why);
-    if (kmse_is_ok(st))
-        st = prove_and_write(rotation, file, kmse_keyfile_newest(file)->number,
-                             why);
-    if (kmse_is_ok(st))
-        *number = kmse_keyfile_newest(file)->number;
-    kmse_keyfile_free(file);
-    kmse_file_unlock(lock_fd);
-    return st;
-}
-
-/* from: any copy that opens now; to replaces what *copy holds. */
-static kmse_st rewrap_copy(const struct kmse_rotation *r,
-                           const struct kmse_keyfile *file, uint32_t number,
-                           const struct kmse_copy *from, const char *to_uri,
-                           struct kmse_copy *copy, struct kmse_why *why)
-{
-    struct kmse_copy made = {.kms = strdup(to_uri)};
-    kmse_st st = made.kms != NULL ? KMSE_OK : KMSE_ERR(KMSE_R_MEMORY);
-    if (kmse_is_ok(st))
-        st = kmse_keyfile_context(&made.context, file, number);
-    if (kmse_is_ok(st))
-        st = kmse_kms_rewrap(r->kms, from->kms, &from->context, &from->blob,
-                             to_uri, &made.context, &made.blob, why);
-    if (!kmse_is_ok(st)) {
-        free(made.kms);
-        kmse_kms_context_wipe(&made.context);
-        return st;
-    }
-    free(copy->kms);
-    kmse_blob_wipe(&copy->blob);
-    kmse_kms_context_wipe(&copy->context);
-    *copy = made;
-    return KMSE_OK;
-}
-
-static void drop_all_copies_but_first(struct kmse_version *version)
-{
-    while (version->copy_count > 1) {
-        struct kmse_copy *copy = &version->copies[--version->copy_count];
-        free(copy->kms);
-        kmse_blob_wipe(&copy->blob);
-        kmse_kms_context_wipe(&copy->context);
-    }
-}
-
-static kmse_st rewrap_version(const struct kmse_rotation *r,
-                              const struct kmse_keyfile *file,
-                              struct kmse_version *version, const char *to_uri,
-                              size_t *renewed, struct kmse_why *why)
-{
-    if (version->state == KMSE_VERSION_DESTROYED)
-        return KMSE_OK;
-    if (to_uri != NULL) {
-        kmse_st st = KMSE_ERR(KMSE_R_INTERNAL);
-        /* The first copy that opens becomes the new one. */
-        for (size_t i = 0; i < version->copy_count && !kmse_is_ok(st); i++)
-            st = rewrap_copy(r, file, version->number, &version->copies[i],
-                             to_uri, &version->copies[0], why);
-        KMSE_TRY(st);
-        drop_all_copies_but_first(version);
-        *renewed += 1;
-        return KMSE_OK;
-    }
-    for (size_t i = 0; i < version->copy_count; i++) {
-        struct kmse_copy *copy = &version->copies[i];
-        char *uri = strdup(copy->kms);
-        kmse_st st = uri != NULL ? rewrap_copy(r, file, version->number, copy,
-                                               uri, copy, why)
-                                 : KMSE_ERR(KMSE_R_MEMORY);
-        free(uri);
-        KMSE_TRY(st);
-        *renewed += 1;
-    }
-    return KMSE_OK;
-}
-
-static kmse_st locked_rewrap(const struct kmse_rotation *r, const char *name,
-                             const char *to_uri, size_t *renewed,
-                             struct kmse_why *why)
-{
-    struct kmse_keyfile *file = NULL;
-    KMSE_TRY(read_checked(r, name, &file, why));
-    kmse_st st = KMSE_OK;
-    for (size_t i = 0; i < file->version_count && kmse_is_ok(st); i++)
-        st = rewrap_version(r, file, &file->versions[i], to_uri, renewed, why);
-    /* The MAC does not cover copies: it stands, and is proven with the rest. */
-    if (kmse_is_ok(st))
-        st = prove_and_write(r, file, 1, why);
-    kmse_keyfile_free(file);
-    return st;
-}
-
-kmse_st kmse_rotation_rewrap(const struct kmse_rotation *rotation,
-                             const char *name, const char *to_uri,
-                             size_t *renewed, struct kmse_why *why)
-{
-    int lock_fd = -1;
-    char *absolute = NULL;
-    struct kmse_file_mark mark;
-    *renewed = 0;
-    KMSE_TRY(kmse_keyfile_stat(rotation->folder, name, &mark, why));
-    KMSE_TRY(kmse_keyfile_lock(rotation->folder, name, &lock_fd, why));
-    kmse_st st = KMSE_OK;
-    if (to_uri != NULL)
-        st = kmse_kms_absolute_uri(&absolute, to_uri, why);
-    if (kmse_is_ok(st) && absolute != NULL)
-        st = kmse_kms_ensure(rotation->kms, absolute, why);
-    if (kmse_is_ok(st))
-        st = locked_rewrap(rotation, name, absolute, renewed, why);
-    free(absolute);
+    kmse_st st = locked_rotate(rotation, name, active_in_s, number, why);
     kmse_file_unlock(lock_fd);
     return st;
 }

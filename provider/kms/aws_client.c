@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <openssl/err.h>
 
+#include "base/interrupt.h"
 #include "kms/aws_request.h"
 #include "kms/aws_retry.h"
 
-enum { TIMEOUT_MS = 5000, CONNECT_TIMEOUT_MS = 1000, MS_PER_S = 1000 };
+enum { TIMEOUT_MS = 5000, CONNECT_TIMEOUT_MS = 1000 };
 
 /* What the first call makes. */
 struct session {
@@ -38,11 +38,8 @@ struct kmse_aws {
 
 static void sleep_ms(void *arg, uint32_t ms)
 {
-    enum { NS_PER_MS = 1000000 };
-    struct timespec left = {ms / MS_PER_S, (long)(ms % MS_PER_S) * NS_PER_MS};
     (void)arg;
-    while (nanosleep(&left, &left) != 0)
-        continue;
+    kmse_interrupt_sleep(kmse_interrupt_current(), ms);
 }
 
 kmse_st kmse_aws_new(struct kmse_aws **aws, struct kmse_crypto *crypto,
@@ -248,8 +245,13 @@ static kmse_st attempt(struct call *call, struct kmse_aws_outcome *outcome,
 {
     struct kmse_aws *aws = call->aws;
     const struct kmse_aws_options *options = &aws->options;
-    KMSE_TRY(kmse_aws_chain_get(call->session->chain, credentials, why));
     uint64_t now_ms = elapsed_ms(aws);
+    if (kmse_interrupt_is_raised(kmse_interrupt_current()))
+        return kmse_fail(why, KMSE_R_INTERRUPTED, "before it was sent");
+    KMSE_TRY(kmse_aws_chain_get(call->session->chain, credentials, why));
+    /* A source of credentials has deadlines of its own. */
+    call->deadline_ms += elapsed_ms(aws) - now_ms;
+    now_ms = elapsed_ms(aws);
     if (now_ms >= call->deadline_ms)
         return kmse_fail(why, KMSE_R_KMS_TIMEOUT, "no time is left");
     uint64_t left_ms = call->deadline_ms - now_ms;
@@ -262,6 +264,8 @@ static kmse_st attempt(struct call *call, struct kmse_aws_outcome *outcome,
         .action = call->action,
         .body = call->body,
         .ca_bundle = call->route->ca_bundle,
+        .proxy = options->proxy,
+        .no_proxy = options->no_proxy,
         .allow_http = options->allow_http,
         .connect_timeout_ms =
             (uint32_t)(connect_ms < left_ms ? connect_ms : left_ms),
@@ -408,15 +412,26 @@ kmse_st kmse_aws_call(struct kmse_aws *aws, const struct kmse_aws_key *key,
     return st;
 }
 
-kmse_st kmse_aws_describe_source(struct kmse_aws *aws,
-                                 char out[KMSE_AWS_SOURCE_LEN],
-                                 struct kmse_why *why)
+static kmse_st print_access(char out[KMSE_KMS_ACCESS_LEN], struct kmse_aws *aws,
+                            const struct route *route, struct kmse_why *why)
 {
     struct session *session = NULL;
     struct kmse_aws_credentials *credentials = NULL;
     KMSE_TRY(get_session(&session, aws, why));
     KMSE_TRY(kmse_aws_chain_get(session->chain, &credentials, why));
-    snprintf(out, KMSE_AWS_SOURCE_LEN, "%s", credentials->source);
+    snprintf(out, KMSE_KMS_ACCESS_LEN, "%s, Region %s, credentials from %s",
+             route->url, route->region, credentials->source);
     kmse_aws_credentials_release(credentials);
     return KMSE_OK;
+}
+
+kmse_st kmse_aws_access(struct kmse_aws *aws, const struct kmse_aws_key *key,
+                        char out[KMSE_KMS_ACCESS_LEN], struct kmse_why *why)
+{
+    struct route route;
+    kmse_st st = find_route(&route, aws, key, why);
+    if (kmse_is_ok(st))
+        st = print_access(out, aws, &route, why);
+    free(route.ca_bundle);
+    return st;
 }

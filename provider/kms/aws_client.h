@@ -50,9 +50,12 @@ kmse_st kmse_aws_call(struct kmse_aws *aws, const struct kmse_aws_key *key,
                       struct kmse_aws_result *result,
                       struct kmse_why *why) KMSE_MUST_CHECK;
 
-/* For doctor: where the credentials come from, without a secret. */
-kmse_st kmse_aws_describe_source(struct kmse_aws *aws,
-                                 char out[KMSE_AWS_SOURCE_LEN],
-                                 struct kmse_why *why) KMSE_MUST_CHECK;
+/*
+ * For doctor: where a call on that key would go, and where the credentials come
+ * from, without a secret. Takes credentials, asks no KMS.
+ */
+kmse_st kmse_aws_access(struct kmse_aws *aws, const struct kmse_aws_key *key,
+                        char out[KMSE_KMS_ACCESS_LEN],
+                        struct kmse_why *why) KMSE_MUST_CHECK;
 
 #endif

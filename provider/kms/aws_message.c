@@ -138,9 +138,26 @@ void kmse_aws_result_wipe(struct kmse_aws_result *result)
     kmse_secret_wipe(&result->data_key);
 }
 
+/* NULL if it is not there, or there twice: which of them would be meant? */
+static const cJSON *get_member(const cJSON *object, const char *name)
+{
+    const cJSON *found = NULL, *member = NULL;
+    if (!cJSON_IsObject(object))
+        return NULL;
+    cJSON_ArrayForEach(member, object)
+    {
+        if (strcmp(member->string, name) != 0)
+            continue;
+        if (found != NULL)
+            return NULL;
+        found = member;
+    }
+    return found;
+}
+
 static const char *get_text(const cJSON *object, const char *name)
 {
-    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    return cJSON_GetStringValue(get_member(object, name));
 }
 
 static kmse_st bad_field(const char *field, struct kmse_why *why)
@@ -153,7 +170,7 @@ static kmse_st take_text(char *out, size_t out_size, const cJSON *object,
                          const char *field, struct kmse_why *why)
 {
     const char *text = get_text(object, field);
-    if (text == NULL || strlen(text) >= out_size)
+    if (text == NULL || text[0] == '\0' || strlen(text) >= out_size)
         return bad_field(field, why);
     kmse_printable_copy(out, out_size, (const uint8_t *)text, strlen(text));
     return KMSE_OK;
@@ -200,8 +217,7 @@ static kmse_st take_fields(struct kmse_aws_result *result,
                            const cJSON *root, struct kmse_why *why)
 {
     if ((fields & KMSE_AWS_FIELD_METADATA) != 0) {
-        const cJSON *metadata =
-            cJSON_GetObjectItemCaseSensitive(root, "KeyMetadata");
+        const cJSON *metadata = get_member(root, "KeyMetadata");
         KMSE_TRY(take_text(result->key_id, sizeof(result->key_id), metadata,
                            "Arn", why));
         return take_text(result->key_state, sizeof(result->key_state), metadata,
@@ -239,13 +255,16 @@ kmse_st kmse_aws_result_parse(struct kmse_aws_result *result,
 
 /* --- errors ------------------------------------------------------------- */
 
+/* The URI may have a "#" of its own. */
 static void take_code(char out[KMSE_AWS_CODE_LEN], const char *type)
 {
-    const char *hash = strchr(type, '#');
-    if (hash != NULL)
-        type = hash + 1;
-    size_t len = strcspn(type, ":");
-    kmse_printable_copy(out, KMSE_AWS_CODE_LEN, (const uint8_t *)type, len);
+    size_t len = strcspn(type, ":"), namespace_len = strcspn(type, "#");
+    const char *code = type;
+    if (namespace_len < len) {
+        code += namespace_len + 1;
+        len -= namespace_len + 1;
+    }
+    kmse_printable_copy(out, KMSE_AWS_CODE_LEN, (const uint8_t *)code, len);
 }
 
 void kmse_aws_error_parse(struct kmse_aws_error *error, const char *json,
@@ -272,6 +291,7 @@ static const struct {
 } REASONS[] = {
     {"AccessDeniedException", KMSE_R_KMS_DENIED},
     {"AccessDenied", KMSE_R_KMS_DENIED},
+    {"NotAuthorized", KMSE_R_KMS_DENIED},
     {"OptInRequired", KMSE_R_KMS_DENIED},
     {"DisabledException", KMSE_R_KMS_DISABLED},
     {"KMSInvalidStateException", KMSE_R_KMS_STATE},
@@ -292,6 +312,8 @@ static const struct {
     {"KeyUnavailableException", KMSE_R_KMS_UNREACHABLE},
     {"ServiceUnavailable", KMSE_R_KMS_UNREACHABLE},
     {"ServiceUnavailableException", KMSE_R_KMS_UNREACHABLE},
+    {"RequestTimeout", KMSE_R_KMS_TIMEOUT},
+    {"RequestTimeoutException", KMSE_R_KMS_TIMEOUT},
     {"ExpiredTokenException", KMSE_R_KMS_CREDENTIALS},
     {"ExpiredToken", KMSE_R_KMS_CREDENTIALS},
     {"UnrecognizedClientException", KMSE_R_KMS_CREDENTIALS},

@@ -49,7 +49,7 @@ struct kmse_aws_result {
 };
 void kmse_aws_result_wipe(struct kmse_aws_result *result);
 
-enum kmse_aws_field {
+enum kmse_aws_answer_field {
     KMSE_AWS_FIELD_BLOB = 1 << 0,
     KMSE_AWS_FIELD_PLAINTEXT = 1 << 1,
     KMSE_AWS_FIELD_METADATA = 1 << 2,

@@ -9,13 +9,20 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/interrupt.h"
 
-enum { MS_PER_S = 1000, NS_PER_MS = 1000000, WAIT_POLL_MS = 5 };
+enum {
+    MS_PER_S = 1000,
+    NS_PER_MS = 1000000,
+    WAIT_POLL_MS = 5,
+    INTERRUPT_POLL_MS = 50
+};
 
 static const char NOWHERE[] = "/dev/null";
 
@@ -151,6 +158,17 @@ static int left_ms(const struct process *process)
     return now < process->deadline_ms ? (int)(process->deadline_ms - now) : 0;
 }
 
+static kmse_st check_time(const struct process *process)
+{
+    if (kmse_interrupt_is_raised(kmse_interrupt_current()))
+        return KMSE_ERR(KMSE_R_INTERRUPTED);
+    if (left_ms(process) == 0)
+        return kmse_fail(process->why, KMSE_R_KMS_TIMEOUT,
+                         "credential_process %s: is not done in time",
+                         process->name);
+    return KMSE_OK;
+}
+
 /* Up to its end, or size bytes. */
 static kmse_st read_output(const struct process *process, uint8_t *bytes,
                            size_t size, size_t *len)
@@ -159,10 +177,11 @@ static kmse_st read_output(const struct process *process, uint8_t *bytes,
     *len = 0;
     while (*len < size) {
         int left = left_ms(process);
-        int ready = left > 0 ? poll(&wait, 1, left) : 0;
-        if (ready == 0)
-            return fail(process, "is not done in time");
-        if (ready < 0 && errno == EINTR)
+        KMSE_TRY(check_time(process));
+        if (kmse_interrupt_current() != NULL && left > INTERRUPT_POLL_MS)
+            left = INTERRUPT_POLL_MS;
+        int ready = poll(&wait, 1, left);
+        if (ready == 0 || (ready < 0 && errno == EINTR))
             continue;
         ssize_t n =
             ready > 0 ? read(process->out, bytes + *len, size - *len) : -1;
@@ -186,8 +205,7 @@ static kmse_st await_end(struct process *process)
     int status = 0;
     pid_t ended;
     while ((ended = waitpid(process->pid, &status, WNOHANG)) == 0) {
-        if (left_ms(process) == 0)
-            return fail(process, "is not done in time");
+        KMSE_TRY(check_time(process));
         nanosleep(&(struct timespec){.tv_nsec = WAIT_POLL_MS * NS_PER_MS},
                   NULL);
     }
@@ -225,6 +243,10 @@ kmse_st kmse_aws_process_run(uint8_t **output, size_t *output_len,
     struct process process = {
         .name = words[0], .deadline_ms = now_ms() + timeout_ms, .why = why};
     size_t len = 0;
+    /* There the environment is whoever's who started it: PATH, LD_PRELOAD. */
+    if (getauxval(AT_SECURE) != 0)
+        return fail(&process, "not run by a program with more rights than its"
+                              " user");
     uint8_t *bytes = malloc(output_max + 1);
     if (bytes == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);

@@ -13,7 +13,9 @@
  * no other file. It is killed with its process group when timeout_ms are over.
  * *output has a NUL behind it; kmse_file_free_bytes wipes and frees it.
  *   KMSE_R_KMS_CREDENTIALS  it does not start, does not end with 0, prints
- *                           more than output_max bytes, or is not done in time
+ *                           more than output_max bytes; or we have more rights
+ *                           than who started us
+ *   KMSE_R_KMS_TIMEOUT      it is not done in time
  * why names the program, never an argument and nothing it printed.
  */
 kmse_st kmse_aws_process_run(uint8_t **output, size_t *output_len,

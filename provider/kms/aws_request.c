@@ -10,6 +10,7 @@
 #include <openssl/crypto.h>
 
 #include "base/bytes.h"
+#include "base/interrupt.h"
 #include "kms/sigv4.h"
 
 static const char CONTENT_TYPE[] = "application/x-amz-json-1.1";
@@ -31,21 +32,50 @@ static bool drop_suffix(char *text, const char *suffix)
     return true;
 }
 
+/* "host", "host:port" or "[address]:port": how much of the text is that. */
+static size_t authority_len(const char *text)
+{
+    static const char DIGITS[] = "0123456789";
+    static const char ADDRESS[] = "0123456789ABCDEFabcdef:.";
+    static const char NAME[] = "abcdefghijklmnopqrstuvwxyz"
+                               "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+    bool is_address = text[0] == '[';
+    size_t len =
+        is_address ? 1 + strspn(text + 1, ADDRESS) : strspn(text, NAME);
+    if (is_address && (len == 1 || text[len++] != ']'))
+        return 0;
+    size_t port_len = text[len] == ':' ? strspn(text + len + 1, DIGITS) : 0;
+    return len > 0 && port_len > 0 ? len + 1 + port_len : len;
+}
+
+/* Without what may be a password in it. */
+static kmse_st bad_url(const char *url, const char *what, struct kmse_why *why)
+{
+    enum { SHOWN_LEN = 200 };
+    char shown[SHOWN_LEN];
+    size_t len = strcspn(url, "@?#");
+    kmse_printable_copy(shown, sizeof(shown), (const uint8_t *)url,
+                        url[len] == '\0' ? len : 0);
+    return kmse_fail(why, KMSE_R_CONFIG_VALUE, "endpoint %s: %s", shown, what);
+}
+
 kmse_st kmse_aws_url_host(char host[KMSE_AWS_HOST_LEN], const char *url,
                           struct kmse_why *why)
 {
-    bool https = strncmp(url, "https://", strlen("https://")) == 0;
-    bool http = strncmp(url, "http://", strlen("http://")) == 0;
-    const char *start = strstr(url, "://");
-    size_t len = start != NULL ? strcspn(start + 3, "/?#") : 0;
-    if ((!https && !http) || len == 0 || len >= KMSE_AWS_HOST_LEN)
-        return kmse_fail(why, KMSE_R_CONFIG_VALUE,
-                         "endpoint %.200s: must be https://HOST", url);
-    const char *rest = start + 3 + len;
-    if (rest[0] != '\0' && strcmp(rest, "/") != 0)
-        return kmse_fail(why, KMSE_R_CONFIG_VALUE,
-                         "endpoint %.200s: a path is not possible", url);
-    memcpy(host, start + 3, len);
+    static const char HTTPS[] = "https://", HTTP[] = "http://";
+    bool https = strncmp(url, HTTPS, strlen(HTTPS)) == 0;
+    bool http = strncmp(url, HTTP, strlen(HTTP)) == 0;
+    if (!https && !http)
+        return bad_url(url, "must be https://HOST", why);
+    const char *start = url + (https ? strlen(HTTPS) : strlen(HTTP));
+    size_t len = authority_len(start);
+    const char *rest = start + len;
+    if (len == 0 || len >= KMSE_AWS_HOST_LEN
+        || (rest[0] != '\0' && rest[0] != '/'))
+        return bad_url(url, "must be https://HOST or https://HOST:PORT", why);
+    if (rest[0] == '/' && rest[1] != '\0')
+        return bad_url(url, "a path is not possible", why);
+    memcpy(host, start, len);
     host[len] = '\0';
     drop_suffix(host, https ? ":443" : ":80");
     return KMSE_OK;
@@ -54,14 +84,15 @@ kmse_st kmse_aws_url_host(char host[KMSE_AWS_HOST_LEN], const char *url,
 int64_t kmse_http_date_parse(const char *text)
 {
     static const char MONTHS[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    enum { MONTH_LEN = 3, YEAR_0 = 1900 };
+    enum { MONTH_LEN = 3, YEAR_0 = 1900, WORDS = 7, DATE_LEN = 80 };
+    static const char FORM[] = "Sun, 06 Nov 1994 08:49:37 GMT";
     struct tm at = {0};
-    char month[MONTH_LEN + 1] = "", zone[MONTH_LEN + 1] = "";
-    if (sscanf(text, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d %3[A-Z]",
-               &at.tm_mday, month, &at.tm_year, &at.tm_hour, &at.tm_min,
-               &at.tm_sec, zone)
-            != 7
-        || strcmp(zone, "GMT") != 0 || strlen(month) != MONTH_LEN)
+    char day[MONTH_LEN + 1] = "", month[MONTH_LEN + 1] = "", again[DATE_LEN];
+    if (strlen(text) != strlen(FORM)
+        || sscanf(text, "%3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d", day,
+                  &at.tm_mday, month, &at.tm_year, &at.tm_hour, &at.tm_min,
+                  &at.tm_sec)
+               != WORDS)
         return 0;
     const char *found = strstr(MONTHS, month);
     if (found == NULL || (found - MONTHS) % MONTH_LEN != 0)
@@ -69,13 +100,18 @@ int64_t kmse_http_date_parse(const char *text)
     at.tm_mon = (int)(found - MONTHS) / MONTH_LEN;
     at.tm_year -= YEAR_0;
     time_t wall_s = timegm(&at);
-    return wall_s > 0 ? (int64_t)wall_s : 0;
+    /* sscanf takes signs and blanks, and timegm the 30th of February. */
+    snprintf(again, sizeof(again), "%s, %02d %.3s %04d %02d:%02d:%02d GMT", day,
+             at.tm_mday, MONTHS + MONTH_LEN * at.tm_mon, at.tm_year + YEAR_0,
+             at.tm_hour, at.tm_min, at.tm_sec);
+    return wall_s > 0 && strcmp(text, again) == 0 ? wall_s : 0;
 }
 
 static uint64_t parse_retry_after(const char *text)
 {
+    enum { DIGITS_MAX = 9 };
     size_t digits = strspn(text, "0123456789");
-    if (digits == 0 || text[digits] != '\0')
+    if (digits == 0 || digits > DIGITS_MAX || text[digits] != '\0')
         return 0;
     return strtoull(text, NULL, 10) * MS_PER_S;
 }
@@ -196,7 +232,10 @@ kmse_st kmse_aws_attempt(struct kmse_aws_outcome *outcome,
         .connect_timeout_ms = request->connect_timeout_ms,
         .timeout_ms = request->timeout_ms,
         .ca_bundle = request->ca_bundle,
+        .proxy = request->proxy,
+        .no_proxy = request->no_proxy,
         .allow_http = request->allow_http,
+        .interrupt = kmse_interrupt_current(),
     };
     st = http->perform(http->arg, &exchange, &outcome->answer, why);
     wipe_lines(&lines);

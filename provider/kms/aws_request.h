@@ -13,7 +13,8 @@ struct kmse_aws_request {
     const char *region; /* to sign for */
     const char *action; /* "Decrypt" */
     const struct kmse_aws_body *body;
-    const char *ca_bundle; /* or NULL */
+    const char *ca_bundle; /* or NULL, as the next two: http.h */
+    const char *proxy, *no_proxy;
     bool allow_http;
     uint32_t connect_timeout_ms, timeout_ms;
     int64_t wall_s; /* to sign with: the KMS's time, as far as we know it */

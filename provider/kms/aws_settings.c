@@ -32,6 +32,8 @@ kmse_st kmse_aws_options_copy(struct kmse_aws_options *to,
         copy_text(&made.shared_credentials_file, from->shared_credentials_file);
     copied &= copy_text(&made.config_file, from->config_file);
     copied &= copy_text(&made.ca_bundle, from->ca_bundle);
+    copied &= copy_text(&made.proxy, from->proxy);
+    copied &= copy_text(&made.no_proxy, from->no_proxy);
     if (!copied) {
         kmse_aws_options_wipe(&made);
         return KMSE_ERR(KMSE_R_MEMORY);
@@ -48,6 +50,8 @@ void kmse_aws_options_wipe(struct kmse_aws_options *options)
     free(options->shared_credentials_file);
     free(options->config_file);
     free(options->ca_bundle);
+    free(options->proxy);
+    free(options->no_proxy);
     *options = (struct kmse_aws_options){0};
 }
 

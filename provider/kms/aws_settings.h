@@ -20,6 +20,8 @@ struct kmse_aws_options {
     char *shared_credentials_file; /* AWS_SHARED_CREDENTIALS_FILE */
     char *config_file;             /* AWS_CONFIG_FILE */
     char *ca_bundle;               /* AWS_CA_BUNDLE */
+    char *proxy;                   /* as libcurl takes it; HTTPS_PROXY */
+    char *no_proxy;                /* hosts, with commas; NO_PROXY */
     int use_fips;                  /* -1 no, 0 not said, 1 yes */
     int use_dualstack;
     bool allow_http;             /* plain http to other hosts than loopback */

@@ -10,7 +10,7 @@
 #include "kms/aws_process.h"
 #include "kms/aws_words.h"
 
-enum { OUTPUT_MAX = 1 << 16, TIMEOUT_MS = 10000 };
+enum { OUTPUT_MAX = 1 << 16 };
 
 static const char KEY[] = "credential_process";
 
@@ -35,20 +35,22 @@ static kmse_st take_output(struct kmse_aws_credentials *credentials,
                                           why);
 }
 
-static kmse_st run(struct kmse_aws_credentials *credentials,
+static kmse_st run(const struct kmse_aws_search *search,
+                   struct kmse_aws_credentials *credentials,
                    const char *command, const char *source,
                    struct kmse_why *why)
 {
     struct kmse_aws_words words = {0};
     uint8_t *output = NULL;
     size_t len = 0;
+    uint64_t left_ms = kmse_aws_search_left_ms(search);
     kmse_st st = kmse_aws_words_split(&words, command);
     if (st.reason == KMSE_R_ENCODING || (kmse_is_ok(st) && words.count == 0))
         st = kmse_fail(why, KMSE_R_KMS_CREDENTIALS,
                        "%s: no command, or one with an open quote", source);
     if (kmse_is_ok(st))
         st = kmse_aws_process_run(&output, &len, words.words, OUTPUT_MAX,
-                                  TIMEOUT_MS, why);
+                                  left_ms, why);
     kmse_aws_words_wipe(&words);
     if (!kmse_is_ok(st))
         return st;
@@ -62,8 +64,7 @@ kmse_st kmse_aws_source_process(const struct kmse_aws_search *search,
                                 struct kmse_aws_credentials *credentials,
                                 bool *found, struct kmse_why *why)
 {
-    const char *command =
-        kmse_aws_profiles_value(search->profiles, search->profile, KEY);
+    const char *command = kmse_aws_search_value(search, KEY);
     char source[KMSE_AWS_SOURCE_LEN];
     *found = command != NULL;
     if (command == NULL)
@@ -74,5 +75,5 @@ kmse_st kmse_aws_source_process(const struct kmse_aws_search *search,
                          "%s: it is a program, which is run only if the"
                          " configuration has aws-credential-process = yes",
                          source);
-    return run(credentials, command, source, why);
+    return run(search, credentials, command, source, why);
 }

@@ -14,18 +14,22 @@
 
 enum { WHERE_LEN = KMSE_WHY_LEN / 2 };
 
-static bool is_word(const char *text)
+bool kmse_aws_is_word(const char *text)
 {
     enum { FIRST = '!', LAST = '~' };
+    if (*text == '\0')
+        return false;
     for (; *text != '\0'; text++)
         if (*text < FIRST || *text > LAST)
             return false;
     return true;
 }
 
-kmse_st kmse_aws_credentials_set(char *field, size_t field_size,
-                                 const char *value, const char *field_name,
-                                 const char *source, struct kmse_why *why)
+/* --- from texts --------------------------------------------------------- */
+
+static kmse_st set(char *field, size_t field_size, const char *value,
+                   const char *field_name, const char *source,
+                   struct kmse_why *why)
 {
     const char *wrong = NULL;
     size_t len = strnlen(value, field_size);
@@ -33,7 +37,7 @@ kmse_st kmse_aws_credentials_set(char *field, size_t field_size,
         wrong = "is empty";
     else if (len == field_size)
         wrong = "is too long";
-    else if (!is_word(value))
+    else if (!kmse_aws_is_word(value))
         wrong = "has characters that no AWS credential has";
     if (wrong != NULL)
         return kmse_fail(why, KMSE_R_KMS_CREDENTIALS, "%s: %s %s", source,
@@ -42,16 +46,7 @@ kmse_st kmse_aws_credentials_set(char *field, size_t field_size,
     return KMSE_OK;
 }
 
-/* --- from three texts --------------------------------------------------- */
-
-/* Names and values as they are called where they come from. */
-struct parts {
-    const char *id_name, *secret_name, *token_name, *expiration_name;
-    const char *id, *secret, *token, *expiration; /* NULL: not there */
-    const char *where;
-};
-
-static kmse_st missing(const struct parts *parts, const char *name,
+static kmse_st missing(const struct kmse_aws_parts *parts, const char *name,
                        const char *present, struct kmse_why *why)
 {
     return kmse_fail(why, KMSE_R_KMS_CREDENTIALS,
@@ -60,7 +55,8 @@ static kmse_st missing(const struct parts *parts, const char *name,
 }
 
 static kmse_st set_expiration(struct kmse_aws_credentials *credentials,
-                              const struct parts *parts, struct kmse_why *why)
+                              const struct kmse_aws_parts *parts,
+                              struct kmse_why *why)
 {
     if (parts->expiration == NULL || *parts->expiration == '\0')
         return KMSE_OK;
@@ -73,19 +69,19 @@ static kmse_st set_expiration(struct kmse_aws_credentials *credentials,
 }
 
 static kmse_st set_parts(struct kmse_aws_credentials *credentials,
-                         const struct parts *parts, struct kmse_why *why)
+                         const struct kmse_aws_parts *parts,
+                         struct kmse_why *why)
 {
-    KMSE_TRY(kmse_aws_credentials_set(
-        credentials->access_key_id, sizeof(credentials->access_key_id),
-        parts->id, parts->id_name, parts->where, why));
-    KMSE_TRY(kmse_aws_credentials_set(
-        credentials->secret_access_key, sizeof(credentials->secret_access_key),
-        parts->secret, parts->secret_name, parts->where, why));
+    KMSE_TRY(set(credentials->access_key_id, sizeof(credentials->access_key_id),
+                 parts->id, parts->id_name, parts->where, why));
+    KMSE_TRY(set(credentials->secret_access_key,
+                 sizeof(credentials->secret_access_key), parts->secret,
+                 parts->secret_name, parts->where, why));
     credentials->session_token[0] = '\0';
     if (parts->token != NULL && *parts->token != '\0')
-        KMSE_TRY(kmse_aws_credentials_set(
-            credentials->session_token, sizeof(credentials->session_token),
-            parts->token, parts->token_name, parts->where, why));
+        KMSE_TRY(set(credentials->session_token,
+                     sizeof(credentials->session_token), parts->token,
+                     parts->token_name, parts->where, why));
     credentials->expires_s = 0;
     KMSE_TRY(set_expiration(credentials, parts, why));
     snprintf(credentials->source, sizeof(credentials->source), "%s",
@@ -93,7 +89,7 @@ static kmse_st set_parts(struct kmse_aws_credentials *credentials,
     return KMSE_OK;
 }
 
-static void wipe(struct kmse_aws_credentials *credentials)
+void kmse_aws_credentials_wipe(struct kmse_aws_credentials *credentials)
 {
     OPENSSL_cleanse(credentials->access_key_id,
                     sizeof(credentials->access_key_id));
@@ -108,9 +104,9 @@ static void wipe(struct kmse_aws_credentials *credentials)
  * Half of a pair ends the search: who set it meant these credentials. botocore
  * goes on if it is the access key's id that is missing.
  */
-static kmse_st take_parts(struct kmse_aws_credentials *credentials,
-                          const struct parts *parts, bool *found,
-                          struct kmse_why *why)
+kmse_st kmse_aws_credentials_take(struct kmse_aws_credentials *credentials,
+                                  const struct kmse_aws_parts *parts,
+                                  bool *found, struct kmse_why *why)
 {
     *found = parts->id != NULL || parts->secret != NULL;
     if (!*found)
@@ -121,7 +117,7 @@ static kmse_st take_parts(struct kmse_aws_credentials *credentials,
         return missing(parts, parts->secret_name, parts->id_name, why);
     kmse_st st = set_parts(credentials, parts, why);
     if (!kmse_is_ok(st))
-        wipe(credentials);
+        kmse_aws_credentials_wipe(credentials);
     return st;
 }
 
@@ -135,7 +131,7 @@ kmse_st kmse_aws_source_environment(const struct kmse_aws_search *search,
                                     struct kmse_aws_credentials *credentials,
                                     bool *found, struct kmse_why *why)
 {
-    struct parts parts = {
+    struct kmse_aws_parts parts = {
         .id_name = "AWS_ACCESS_KEY_ID",
         .secret_name = "AWS_SECRET_ACCESS_KEY",
         .token_name = "AWS_SESSION_TOKEN",
@@ -149,7 +145,7 @@ kmse_st kmse_aws_source_environment(const struct kmse_aws_search *search,
     if (parts.token == NULL)
         parts.token = kmse_aws_environment("AWS_SECURITY_TOKEN");
     parts.expiration = kmse_aws_environment(parts.expiration_name);
-    return take_parts(credentials, &parts, found, why);
+    return kmse_aws_credentials_take(credentials, &parts, found, why);
 }
 
 static kmse_st from_file(const struct kmse_aws_search *search,
@@ -162,7 +158,7 @@ static kmse_st from_file(const struct kmse_aws_search *search,
     char where[WHERE_LEN];
     snprintf(where, sizeof(where), "profile %s of %s", name,
              kmse_aws_profiles_path(profiles, kind));
-    struct parts parts = {
+    struct kmse_aws_parts parts = {
         .id_name = "aws_access_key_id",
         .secret_name = "aws_secret_access_key",
         .token_name = "aws_session_token",
@@ -175,7 +171,7 @@ static kmse_st from_file(const struct kmse_aws_search *search,
     if (parts.token == NULL)
         parts.token =
             kmse_aws_profiles_get(profiles, kind, name, "aws_security_token");
-    return take_parts(credentials, &parts, found, why);
+    return kmse_aws_credentials_take(credentials, &parts, found, why);
 }
 
 kmse_st kmse_aws_source_shared_credentials_file(
@@ -195,19 +191,28 @@ kmse_st kmse_aws_source_config_file(const struct kmse_aws_search *search,
 
 /* --- from JSON ---------------------------------------------------------- */
 
-/* NULL if it is not there or null; KMSE_R_KMS_CREDENTIALS if it is no text. */
+/* NULL if it is not there or null. */
 static kmse_st take_text(const char **text, const cJSON *object,
                          const char *name, const char *source,
                          struct kmse_why *why)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    const cJSON *found = NULL, *item = NULL;
     *text = NULL;
-    if (item == NULL || cJSON_IsNull(item))
+    cJSON_ArrayForEach(item, object)
+    {
+        if (strcmp(item->string, name) != 0)
+            continue;
+        if (found != NULL)
+            return kmse_fail(why, KMSE_R_KMS_CREDENTIALS,
+                             "%s: %s is there twice", source, name);
+        found = item;
+    }
+    if (found == NULL || cJSON_IsNull(found))
         return KMSE_OK;
-    if (!cJSON_IsString(item))
+    if (!cJSON_IsString(found))
         return kmse_fail(why, KMSE_R_KMS_CREDENTIALS, "%s: %s is no text",
                          source, name);
-    *text = item->valuestring;
+    *text = found->valuestring;
     return KMSE_OK;
 }
 
@@ -216,7 +221,7 @@ static kmse_st take_object(struct kmse_aws_credentials *credentials,
                            struct kmse_why *why)
 {
     bool found = false;
-    struct parts parts = {
+    struct kmse_aws_parts parts = {
         .id_name = "AccessKeyId",
         .secret_name = "SecretAccessKey",
         .token_name = "SessionToken",
@@ -230,7 +235,7 @@ static kmse_st take_object(struct kmse_aws_credentials *credentials,
         KMSE_TRY(take_text(&parts.token, object, "Token", source, why));
     KMSE_TRY(take_text(&parts.expiration, object, parts.expiration_name, source,
                        why));
-    KMSE_TRY(take_parts(credentials, &parts, &found, why));
+    KMSE_TRY(kmse_aws_credentials_take(credentials, &parts, &found, why));
     if (!found)
         return kmse_fail(why, KMSE_R_KMS_CREDENTIALS,
                          "%s: its answer has no AccessKeyId", source);
@@ -250,4 +255,19 @@ kmse_st kmse_aws_credentials_from_json(struct kmse_aws_credentials *credentials,
                        "%s: its answer is no JSON object", source);
     kmse_json_wipe(object);
     return st;
+}
+
+kmse_st
+kmse_aws_credentials_temporary(const struct kmse_aws_credentials *credentials,
+                               struct kmse_why *why)
+{
+    const char *missing_name = NULL;
+    if (credentials->session_token[0] == '\0')
+        missing_name = "Token";
+    else if (credentials->expires_s == 0)
+        missing_name = "Expiration";
+    if (missing_name == NULL)
+        return KMSE_OK;
+    return kmse_fail(why, KMSE_R_KMS_CREDENTIALS, "%s: its answer has no %s",
+                     credentials->source, missing_name);
 }

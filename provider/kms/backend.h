@@ -6,11 +6,14 @@
 
 /* Inside kms: what a backend is. A new one is one more row in kms.c. */
 
+struct kmse_aws;
+
 /* What every call needs. location is the URI without its scheme. */
 struct kmse_kms_call {
     struct kmse_crypto *crypto;
     struct kmse_pool *pool;
     const struct kmse_clock *clock;
+    struct kmse_aws *aws;
     const char *uri;
     const char *location;
 };
@@ -23,8 +26,11 @@ struct kmse_kms_call {
 struct kmse_kms_backend {
     const char *scheme; /* with its colon */
 
-    kmse_st (*absolute)(char **absolute_location, const char *location);
-    kmse_st (*ensure)(const struct kmse_kms_call *call, struct kmse_why *why);
+    /* The caller frees *resolved. */
+    kmse_st (*resolve)(const struct kmse_kms_call *call, char **resolved,
+                       struct kmse_why *why);
+    kmse_st (*ensure)(const struct kmse_kms_call *call, bool *made,
+                      struct kmse_why *why);
     kmse_st (*rotate_master)(const struct kmse_kms_call *call,
                              struct kmse_why *why);
     kmse_st (*generate)(const struct kmse_kms_call *call,
@@ -49,9 +55,12 @@ struct kmse_kms_backend {
     kmse_st (*describe)(const struct kmse_kms_call *call,
                         struct kmse_kms_description *description,
                         struct kmse_why *why);
+    kmse_st (*access)(const struct kmse_kms_call *call,
+                      char out[KMSE_KMS_ACCESS_LEN], struct kmse_why *why);
 };
 
 extern const struct kmse_kms_backend kmse_kms_local;
+extern const struct kmse_kms_backend kmse_kms_aws;
 
 /*
  * The encryption context as bytes that no other context has: the number of

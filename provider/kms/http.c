@@ -3,12 +3,16 @@
 #include "kms/http.h"
 
 #include <dlfcn.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <openssl/crypto.h>
+
+#include "base/fork.h"
 
 static const char MODULE_NAME[] = "kms-envelope-http.so";
 enum { PATH_LEN = 4096 };
@@ -21,7 +25,32 @@ void kmse_http_answer_wipe(struct kmse_http_answer *answer)
     *answer = (struct kmse_http_answer){0};
 }
 
-/* A program is known to the loader by what it was called with: ask on. */
+/* The file that is mapped at an address, as the kernel knows it. */
+static bool mapped_path(char path[PATH_LEN], uintptr_t address)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char *line = NULL;
+    size_t size = 0;
+    bool found = false;
+    while (maps != NULL && !found && getline(&line, &size, maps) > 0) {
+        uintptr_t start = 0, end = 0;
+        const char *slash = strchr(line, '/');
+        if (slash == NULL
+            || sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &start, &end) != 2)
+            continue;
+        found = start <= address && address < end
+                && snprintf(path, PATH_LEN, "%s", slash) < PATH_LEN;
+    }
+    free(line);
+    if (maps != NULL)
+        fclose(maps);
+    return found;
+}
+
+/*
+ * The loader knows a file by what it was called with, a program by its first
+ * argument: if that is relative, it may mean another file by now.
+ */
 static bool own_path(char path[PATH_LEN])
 {
     static const char ANCHOR;
@@ -30,11 +59,7 @@ static bool own_path(char path[PATH_LEN])
         return false;
     if (info.dli_fname[0] == '/')
         return snprintf(path, PATH_LEN, "%s", info.dli_fname) < PATH_LEN;
-    ssize_t len = readlink("/proc/self/exe", path, PATH_LEN - 1);
-    if (len <= 0)
-        return false;
-    path[len] = '\0';
-    return true;
+    return mapped_path(path, (uintptr_t)&ANCHOR);
 }
 
 /* The folder of the file that this code came from: the module, or the tool. */
@@ -66,7 +91,37 @@ static void *open_module(void)
     return module;
 }
 
-kmse_st kmse_http_load(struct kmse_http *http, struct kmse_why *why)
+/*
+ * The loader, and libcurl while it starts, do not come through a fork in
+ * another thread: it waits, which is a few milliseconds once a process.
+ */
+static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
+
+static void lock(void *arg)
+{
+    (void)arg;
+    pthread_mutex_lock(&loading);
+}
+
+static void unlock(void *arg)
+{
+    (void)arg;
+    pthread_mutex_unlock(&loading);
+}
+
+static kmse_st watch_forks(void)
+{
+    static struct kmse_fork_hooks hooks = {
+        .prepare = lock, .parent = unlock, .child = unlock};
+    static atomic_bool watched;
+    if (atomic_exchange(&watched, true))
+        return KMSE_OK;
+    kmse_st st = kmse_fork_watch(&hooks);
+    atomic_store(&watched, kmse_is_ok(st));
+    return st;
+}
+
+static kmse_st locked_load(struct kmse_http *http, struct kmse_why *why)
 {
     void *handle = open_module();
     if (handle == NULL) {
@@ -82,4 +137,13 @@ kmse_st kmse_http_load(struct kmse_http *http, struct kmse_why *why)
                          "%s is of another release: install both together",
                          MODULE_NAME);
     return module->open(http, why);
+}
+
+kmse_st kmse_http_load(struct kmse_http *http, struct kmse_why *why)
+{
+    KMSE_TRY(watch_forks());
+    pthread_mutex_lock(&loading);
+    kmse_st st = locked_load(http, why);
+    pthread_mutex_unlock(&loading);
+    return st;
 }

@@ -7,7 +7,9 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "base/interrupt.h"
 #include "base/status.h"
+#include "kms/xml.h"
 
 /*
  * One HTTP exchange, as data. What makes it is behind a table of functions:
@@ -22,8 +24,12 @@ struct kmse_http_request {
     size_t answer_max; /* bytes; a longer body is KMSE_R_KMS_ANSWER */
     uint32_t connect_timeout_ms, timeout_ms;
     const char *ca_bundle; /* file, or NULL: as the HTTP library has it */
-    bool no_proxy;         /* metadata services are never asked through one */
+    const char *proxy;     /* URL, or NULL: as HTTPS_PROXY says */
+    const char *no_proxy;  /* hosts asked directly, "*" for all, or NULL: as
+                              NO_PROXY says. Loopback is asked directly if it
+                              is asked by plain http. */
     bool allow_http;       /* plain http:// to other hosts than loopback */
+    struct kmse_interrupt *interrupt; /* of the thread, or NULL */
 };
 
 enum { KMSE_HTTP_HEADER_MAX = 128 };
@@ -48,6 +54,7 @@ void kmse_http_answer_wipe(struct kmse_http_answer *answer);
  *   KMSE_R_KMS_TIMEOUT      a deadline passed
  *   KMSE_R_KMS_ANSWER       the answer is cut short or too long
  *   KMSE_R_KMS_URI          a URL that may not be asked
+ *   KMSE_R_INTERRUPTED      the interrupt was raised
  * Several threads may call perform; each call is one exchange.
  */
 struct kmse_http {
@@ -55,6 +62,9 @@ struct kmse_http {
     kmse_st (*perform)(void *arg, const struct kmse_http_request *request,
                        struct kmse_http_answer *answer, struct kmse_why *why);
     void (*free)(void *arg);
+    /* kmse_xml_texts (xml.h): what reads answers is loaded with what asks. */
+    kmse_st (*xml_texts)(const char *xml, size_t xml_len,
+                         struct kmse_xml_text *texts, size_t count);
 };
 
 /*
@@ -67,7 +77,7 @@ kmse_st kmse_http_load(struct kmse_http *http,
 
 /* What the module exports, by this name; abi tells one release from another. */
 #define KMSE_HTTP_MODULE_SYMBOL "kmse_http_module"
-enum { KMSE_HTTP_ABI = 1 };
+enum { KMSE_HTTP_ABI = 2 };
 struct kmse_http_module {
     int abi;
     kmse_st (*open)(struct kmse_http *http, struct kmse_why *why);

@@ -7,17 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kms/aws_client.h"
 #include "kms/backend.h"
 
 struct kmse_kms {
     struct kmse_crypto *crypto;
     struct kmse_pool *pool;
     const struct kmse_clock *clock;
+    struct kmse_aws *aws;
     _Atomic uint64_t calls;
 };
 
 static const struct kmse_kms_backend *const BACKENDS[] = {
     &kmse_kms_local,
+    &kmse_kms_aws,
 };
 enum { BACKEND_COUNT = sizeof(BACKENDS) / sizeof(BACKENDS[0]) };
 
@@ -27,6 +30,7 @@ enum kmse_kms_class kmse_kms_classify(kmse_st st)
     case KMSE_R_KMS_UNREACHABLE:
     case KMSE_R_KMS_THROTTLED:
     case KMSE_R_KMS_TIMEOUT:
+    case KMSE_R_INTERRUPTED:
         return KMSE_KMS_RETRYABLE;
     case KMSE_R_KMS_DENIED:
     case KMSE_R_KMS_DISABLED:
@@ -41,21 +45,50 @@ enum kmse_kms_class kmse_kms_classify(kmse_st st)
 }
 
 kmse_st kmse_kms_new(struct kmse_kms **kms, struct kmse_crypto *crypto,
-                     struct kmse_pool *pool, const struct kmse_clock *clock)
+                     struct kmse_pool *pool, const struct kmse_clock *clock,
+                     const struct kmse_kms_options *options)
 {
+    const struct kmse_aws_options defaults = {0};
+    const struct kmse_aws_options *aws = &defaults;
+    if (options != NULL && options->aws != NULL)
+        aws = options->aws;
     struct kmse_kms *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
     made->crypto = crypto;
     made->pool = pool;
     made->clock = clock;
+    kmse_st st =
+        kmse_aws_new(&made->aws, crypto, pool, aws, clock, NULL, NULL);
+    if (!kmse_is_ok(st)) {
+        free(made);
+        return st;
+    }
     *kms = made;
     return KMSE_OK;
 }
 
 void kmse_kms_free(struct kmse_kms *kms)
 {
+    if (kms == NULL)
+        return;
+    kmse_aws_free(kms->aws);
     free(kms);
+}
+
+void kmse_kms_prepare_fork(struct kmse_kms *kms)
+{
+    kmse_aws_prepare_fork(kms->aws);
+}
+
+void kmse_kms_parent(struct kmse_kms *kms)
+{
+    kmse_aws_parent(kms->aws);
+}
+
+void kmse_kms_child(struct kmse_kms *kms)
+{
+    kmse_aws_child(kms->aws);
 }
 
 uint64_t kmse_kms_calls(const struct kmse_kms *kms)
@@ -76,22 +109,34 @@ static kmse_st find_backend(const struct kmse_kms_backend **backend,
         return KMSE_OK;
     }
     return kmse_fail(why, KMSE_R_KMS_URI,
-                     "'%s': give a master key as local:<path>", uri);
+                     "'%s': give a master key as local:<path> or "
+                     "aws-kms:<key ARN, alias or id>",
+                     uri);
 }
 
-/* The backend that serves the URI, and its call, counted. */
-static kmse_st begin(const struct kmse_kms_backend **backend,
-                     struct kmse_kms_call *call, struct kmse_kms *kms,
-                     const char *uri, struct kmse_why *why)
+/* The backend that serves the URI, and what a call to it needs. */
+static kmse_st prepare(const struct kmse_kms_backend **backend,
+                       struct kmse_kms_call *call, const struct kmse_kms *kms,
+                       const char *uri, struct kmse_why *why)
 {
     KMSE_TRY(find_backend(backend, uri, why));
     *call = (struct kmse_kms_call){
         .crypto = kms->crypto,
         .pool = kms->pool,
         .clock = kms->clock,
+        .aws = kms->aws,
         .uri = uri,
         .location = uri + strlen((*backend)->scheme),
     };
+    return KMSE_OK;
+}
+
+/* The same for a call that counts. */
+static kmse_st begin(const struct kmse_kms_backend **backend,
+                     struct kmse_kms_call *call, struct kmse_kms *kms,
+                     const char *uri, struct kmse_why *why)
+{
+    KMSE_TRY(prepare(backend, call, kms, uri, why));
     atomic_fetch_add_explicit(&kms->calls, 1, memory_order_relaxed);
     return KMSE_OK;
 }
@@ -103,34 +148,42 @@ static kmse_st not_possible(const char *uri, const char *what,
                      "%s: its KMS does not let us %s: do it there", uri, what);
 }
 
-kmse_st kmse_kms_absolute_uri(char **absolute, const char *uri,
-                              struct kmse_why *why)
+static kmse_st join(char **joined, const char *scheme, const char *location)
 {
-    const struct kmse_kms_backend *backend = NULL;
-    KMSE_TRY(find_backend(&backend, uri, why));
-
-    char *location = NULL;
-    kmse_st st = backend->absolute(&location, uri + strlen(backend->scheme));
-    if (!kmse_is_ok(st))
-        return kmse_fail(why, st.reason, "%s: cannot be made absolute", uri);
-
-    size_t size = strlen(backend->scheme) + strlen(location) + 1;
-    char *joined = malloc(size);
-    if (joined != NULL) {
-        snprintf(joined, size, "%s%s", backend->scheme, location);
-        *absolute = joined;
-    }
-    free(location);
-    return joined != NULL ? KMSE_OK : KMSE_ERR(KMSE_R_MEMORY);
+    size_t size = strlen(scheme) + strlen(location) + 1;
+    char *made = malloc(size);
+    if (made == NULL)
+        return KMSE_ERR(KMSE_R_MEMORY);
+    snprintf(made, size, "%s%s", scheme, location);
+    *joined = made;
+    return KMSE_OK;
 }
 
-kmse_st kmse_kms_ensure(struct kmse_kms *kms, const char *uri,
+kmse_st kmse_kms_resolve(char **resolved, struct kmse_kms *kms, const char *uri,
+                         struct kmse_why *why)
+{
+    const struct kmse_kms_backend *backend = NULL;
+    struct kmse_kms_call call;
+    char *location = NULL;
+    KMSE_TRY(prepare(&backend, &call, kms, uri, why));
+    KMSE_TRY(backend->resolve(&call, &location, why));
+    kmse_st st = join(resolved, backend->scheme, location);
+    free(location);
+    return st;
+}
+
+kmse_st kmse_kms_ensure(struct kmse_kms *kms, const char *uri, bool *made,
                         struct kmse_why *why)
 {
     const struct kmse_kms_backend *backend = NULL;
     struct kmse_kms_call call;
-    KMSE_TRY(begin(&backend, &call, kms, uri, why));
-    return backend->ensure != NULL ? backend->ensure(&call, why) : KMSE_OK;
+    bool made_now = false;
+    KMSE_TRY(prepare(&backend, &call, kms, uri, why));
+    if (backend->ensure != NULL)
+        KMSE_TRY(backend->ensure(&call, &made_now, why));
+    if (made != NULL)
+        *made = made_now;
+    return KMSE_OK;
 }
 
 kmse_st kmse_kms_rotate_master(struct kmse_kms *kms, const char *uri,
@@ -211,14 +264,10 @@ kmse_st kmse_kms_rewrap(struct kmse_kms *kms, const char *from_uri,
     struct kmse_kms_call from, to;
     KMSE_TRY(begin(&from_backend, &from, kms, from_uri, why));
     if (from_backend->rewrap != NULL) {
-        KMSE_TRY(find_backend(&to_backend, to_uri, why));
-        if (to_backend == from_backend) {
-            to = from;
-            to.uri = to_uri;
-            to.location = to_uri + strlen(to_backend->scheme);
+        KMSE_TRY(prepare(&to_backend, &to, kms, to_uri, why));
+        if (to_backend == from_backend)
             return from_backend->rewrap(&from, from_context, from_blob, &to,
                                         to_context, to_blob, why);
-        }
     }
 
     struct kmse_secret data_key = {0};
@@ -238,4 +287,16 @@ kmse_st kmse_kms_describe(struct kmse_kms *kms, const char *uri,
     struct kmse_kms_call call;
     KMSE_TRY(begin(&backend, &call, kms, uri, why));
     return backend->describe(&call, description, why);
+}
+
+kmse_st kmse_kms_access(struct kmse_kms *kms, const char *uri,
+                        char out[KMSE_KMS_ACCESS_LEN], struct kmse_why *why)
+{
+    const struct kmse_kms_backend *backend = NULL;
+    struct kmse_kms_call call;
+    KMSE_TRY(prepare(&backend, &call, kms, uri, why));
+    if (backend->access != NULL)
+        return backend->access(&call, out, why);
+    out[0] = '\0';
+    return KMSE_OK;
 }

@@ -12,7 +12,10 @@
 
 /*
  * A KMS holds master keys and wraps data keys under them. Which KMS, and which
- * master key, a URI says:  local:<path>
+ * master key, a URI says:
+ *   local:<path>     a file with master keys (docs/kms-local.md)
+ *   aws-kms:<key>    AWS KMS; <key> is a key's ARN, an alias ARN,
+ *                    alias/<name> or a key id (docs/kms-aws.md)
  * Calls may do I/O and may block; the caller holds no lock.
  */
 
@@ -51,11 +54,13 @@ kmse_st kmse_blob_copy(struct kmse_blob *to,
                        const struct kmse_blob *from) KMSE_MUST_CHECK;
 void kmse_blob_wipe(struct kmse_blob *blob);
 
-/* What is known of a master key, for status and doctor. */
+/* What is known of a master key, for doctor. */
+enum { KMSE_KMS_ID_LEN = 256, KMSE_KMS_STATE_LEN = 32 };
 struct kmse_kms_description {
-    char id[64];           /* the KMS's own name for it */
-    unsigned backing_keys; /* 0: not known */
-    int64_t newest_s;      /* when its newest backing key was made; 0: ? */
+    char id[KMSE_KMS_ID_LEN];       /* the KMS's own name for it */
+    char state[KMSE_KMS_STATE_LEN]; /* "Enabled", ...; "": it has no states */
+    unsigned backing_keys;          /* 0: not known */
+    int64_t newest_s; /* when its newest backing key was made; 0: ? */
 };
 
 /* How a failure of a KMS is to be met (design: cache, retries). */
@@ -70,22 +75,38 @@ enum kmse_kms_class kmse_kms_classify(kmse_st st);
 /* All backends, with what they need. Several threads may call it. */
 struct kmse_kms;
 
+/* What the backends are told; each is copied. */
+struct kmse_kms_options {
+    const struct kmse_aws_options *aws; /* aws_settings.h; NULL: all defaults */
+};
+
+/* No I/O. options may be NULL; crypto, pool and clock are borrowed. */
 kmse_st kmse_kms_new(struct kmse_kms **kms, struct kmse_crypto *crypto,
-                     struct kmse_pool *pool,
-                     const struct kmse_clock *clock) KMSE_MUST_CHECK;
+                     struct kmse_pool *pool, const struct kmse_clock *clock,
+                     const struct kmse_kms_options *options) KMSE_MUST_CHECK;
 void kmse_kms_free(struct kmse_kms *kms);
-/* Calls made so far, of every kind. */
+/* Calls made so far with a master key; to look for one and to make it is none.
+ */
 uint64_t kmse_kms_calls(const struct kmse_kms *kms);
 
-/*
- * The URI in the form that key files keep: a local path made absolute.
- * The caller frees *absolute. KMSE_R_KMS_URI: unknown scheme, no path.
- */
-kmse_st kmse_kms_absolute_uri(char **absolute, const char *uri,
-                              struct kmse_why *why) KMSE_MUST_CHECK;
+/* For fork handlers: hold its locks; in the child forget what was under way. */
+void kmse_kms_prepare_fork(struct kmse_kms *kms);
+void kmse_kms_parent(struct kmse_kms *kms);
+void kmse_kms_child(struct kmse_kms *kms);
 
-/* Make the master key if its KMS lets us (local) and it is not there. */
-kmse_st kmse_kms_ensure(struct kmse_kms *kms, const char *uri,
+/*
+ * The URI in the form that key files keep: a local path made absolute, an AWS
+ * alias or id made the ARN of its key, for which KMS is asked. The caller frees
+ * *resolved. KMSE_R_KMS_URI: no URI of a master key.
+ */
+kmse_st kmse_kms_resolve(char **resolved, struct kmse_kms *kms, const char *uri,
+                         struct kmse_why *why) KMSE_MUST_CHECK;
+
+/*
+ * Make the master key if its KMS lets us (local) and it is not there; *made
+ * then, if made is not NULL, is true. Nothing to do for other KMSs.
+ */
+kmse_st kmse_kms_ensure(struct kmse_kms *kms, const char *uri, bool *made,
                         struct kmse_why *why) KMSE_MUST_CHECK;
 /* Give the master key a new backing key, where we may (local). */
 kmse_st kmse_kms_rotate_master(struct kmse_kms *kms, const char *uri,
@@ -116,5 +137,15 @@ kmse_st kmse_kms_rewrap(struct kmse_kms *kms, const char *from_uri,
 kmse_st kmse_kms_describe(struct kmse_kms *kms, const char *uri,
                           struct kmse_kms_description *description,
                           struct kmse_why *why) KMSE_MUST_CHECK;
+
+/*
+ * How the KMS of that master key is reached, for doctor: endpoint, and where
+ * the credentials come from, never what they are. "" if there is nothing to
+ * say. Takes credentials, but makes no call to the KMS.
+ */
+enum { KMSE_KMS_ACCESS_LEN = 640 };
+kmse_st kmse_kms_access(struct kmse_kms *kms, const char *uri,
+                        char out[KMSE_KMS_ACCESS_LEN],
+                        struct kmse_why *why) KMSE_MUST_CHECK;
 
 #endif

@@ -35,15 +35,19 @@ static_assert((int)KMSE_SECRET_LEN == (int)KMSE_GCM_KEY_LEN, "AES-256 keys");
 /* Group may read, so that a service's group can; nobody else anything. */
 enum { FORBIDDEN_MODE = 0037, NEW_MODE = 0600, LOCK_TIMEOUT_MS = 10000 };
 
-static kmse_st absolute(char **absolute_location, const char *location)
+/* The path, absolute: a host may change its folder. */
+static kmse_st resolve(const struct kmse_kms_call *call, char **resolved,
+                       struct kmse_why *why)
 {
+    const char *location = call->location;
     char *made = NULL;
     if (location[0] == '/') {
         made = strdup(location);
     } else {
         char *folder = getcwd(NULL, 0);
         if (folder == NULL)
-            return KMSE_ERR(KMSE_R_FILE);
+            return kmse_fail(why, KMSE_R_FILE, "%s: cannot be made absolute",
+                             call->uri);
         size_t size = strlen(folder) + 1 + strlen(location) + 1;
         made = malloc(size);
         if (made != NULL)
@@ -53,7 +57,7 @@ static kmse_st absolute(char **absolute_location, const char *location)
     }
     if (made == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
-    *absolute_location = made;
+    *resolved = made;
     return KMSE_OK;
 }
 
@@ -259,14 +263,17 @@ static kmse_st with_lock(const struct kmse_kms_call *call,
     return st;
 }
 
-static kmse_st ensure(const struct kmse_kms_call *call, struct kmse_why *why)
+static kmse_st ensure(const struct kmse_kms_call *call, bool *made,
+                      struct kmse_why *why)
 {
     struct kmse_master master = {0};
     kmse_st st = load(&master, call, why);
     kmse_master_wipe(&master);
     if (st.reason != KMSE_R_KMS_KEY_NOT_FOUND)
         return st;
-    return with_lock(call, locked_create_if_absent, why);
+    KMSE_TRY(with_lock(call, locked_create_if_absent, why));
+    *made = true;
+    return KMSE_OK;
 }
 
 static kmse_st rotate_master(const struct kmse_kms_call *call,
@@ -445,7 +452,7 @@ static kmse_st describe(const struct kmse_kms_call *call,
 
 const struct kmse_kms_backend kmse_kms_local = {
     .scheme = "local:",
-    .absolute = absolute,
+    .resolve = resolve,
     .ensure = ensure,
     .rotate_master = rotate_master,
     .wrap = wrap,

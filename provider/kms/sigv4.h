@@ -14,9 +14,10 @@
  * Only what KMS and STS need: path "/", no query string, body in memory.
  */
 struct kmse_sigv4_header {
-    const char *name; /* lower case */
-    const char *value;
+    const char *name;  /* [a-z0-9-]+, each once */
+    const char *value; /* printable ASCII */
 };
+enum { KMSE_SIGV4_HEADERS_MAX = 16 };
 
 struct kmse_sigv4_request {
     const char *method;
@@ -37,9 +38,14 @@ struct kmse_sigv4_scope {
     const char *region, *service;
     char time[KMSE_SIGV4_TIME_LEN]; /* also the header x-amz-date */
 };
+/* Times before 1970 and after 9999 are printed as the first and last in it. */
 void kmse_sigv4_time_print(char out[KMSE_SIGV4_TIME_LEN], int64_t wall_s);
 
-/* The caller frees what each gives with free(). */
+/*
+ * The caller frees what each gives with free(); a canonical request has the
+ * session token in it: wipe it. KMSE_R_PARAMETER: a header, a Region or an
+ * access key's id that cannot stand in a request, or too many headers.
+ */
 kmse_st kmse_sigv4_canonical_request(
     char **canonical, struct kmse_crypto *crypto,
     const struct kmse_sigv4_request *request) KMSE_MUST_CHECK;

@@ -68,6 +68,7 @@ class CredentialsDouble(HttpDouble):
         self.web_identity_token = f"header.{secrets.token_urlsafe(24)}.signature"
         self.external_id = None
         self.imds_tokens = {}  # token: expires_s
+        self.assumed = []  # what STS was asked for, without the token
 
     @property
     def role_arn(self):
@@ -239,6 +240,7 @@ class CredentialsDouble(HttpDouble):
             raise StsError("AccessDenied", why, 403)
         arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role.group(1)}/{session}"
         made = self.issue(self.role_arn)
+        self.assumed.append({name: text for name, text in members.items() if name != "WebIdentityToken"})
         return {
             "Credentials": {
                 "AccessKeyId": made.access_key_id,

@@ -2,8 +2,9 @@
 """What goes wrong on the way from a server to its client, on demand.
 
 POST /__control {"fault": NAME, "times": N, "only": WHAT}; without times until
-{"fault": null}; only: requests counted as WHAT. "slow:N" and "drip:N" take
-seconds, "redirect:URL" takes a URL.
+{"fault": null}; only: requests of that kind, as they are counted ("Decrypt",
+"region.eu-west-1"). "slow:N" and "drip:N" take seconds, and "throttling:N" for
+Retry-After; "redirect:URL" takes a URL.
 """
 import base64
 import json
@@ -52,7 +53,7 @@ class Faults:
         times = orders.get("times")
         if times is not None and (not isinstance(times, int) or times < 1):
             raise ValueError("times is 1 or more")
-        if name in ("slow", "drip") and argument:
+        if name in ("slow", "drip", "throttling") and argument:
             float(argument)
         with self.lock:
             self.name, self.argument = name or None, argument
@@ -60,10 +61,10 @@ class Faults:
         for word in ("fault", "times", "only"):
             orders.pop(word, None)
 
-    def _take(self, what):
+    def _take(self, kinds):
         """The fault that this request meets, and its argument."""
         with self.lock:
-            if self.name is None or self.only not in (None, what):
+            if self.name is None or self.only not in (None, *kinds):
                 return None, ""
             name, argument = self.name, self.argument
             if self.times is not None:
@@ -73,9 +74,9 @@ class Faults:
         self.double.count("faults")
         return name, argument
 
-    def answer(self, request, handler, what):
+    def answer(self, request, handler, kinds):
         request.shown_s = self.double.clock.shown_s()
-        name, argument = self._take(what)
+        name, argument = self._take(kinds)
         if name is None:
             return handler.send(self.double.answer(request), request.shown_s)
         return getattr(self, "do_" + name)(request, handler, argument)
@@ -155,7 +156,7 @@ class Faults:
         handler.send(html_answer(503, b"503 Service Temporarily Unavailable"))
 
     def do_throttling(self, request, handler, argument):
-        after = {"Retry-After": argument or "1"}
+        after = {"Retry-After": argument} if argument else {}
         handler.send(aws_error("ThrottlingException", "Rate exceeded", **after))
 
     def do_html_403(self, request, handler, _):

@@ -117,8 +117,12 @@ class HttpDouble:
         self.stopping.set()
         self.server.shutdown()
         self.server.server_close()
+        self.cut()
+
+    def cut(self, but=None):
+        """Connections that are open end, as those do that were idle too long."""
         with self.lock:
-            left = list(self.sockets)
+            left = self.sockets - {but}
         for connection in left:
             try:
                 connection.shutdown(socket.SHUT_RDWR)
@@ -143,22 +147,34 @@ class HttpDouble:
         if request.path == "/__counts":
             with self.lock:
                 return handler.send(json_answer(dict(self.counts)))
+        if request.path == "/__told":
+            return handler.send(json_answer(self.told()))
         if request.path == "/__control":
-            return handler.send(self._control(request))
-        name = self.name_of(request)
-        self.count(name)
-        return self.faults.answer(request, handler, name)
+            return handler.send(self._control(request, handler.connection))
+        kinds = self.kinds_of(request)
+        for kind in kinds:
+            self.count(kind)
+        return self.faults.answer(request, handler, kinds)
+
+    def kinds_of(self, request):
+        """What a request is counted as, before anything of it is believed."""
+        return (self.name_of(request),)
 
     def name_of(self, request):
-        """What a request is counted as."""
         return f"{request.method} {request.path}"
 
     def answer(self, request):
         raise NotImplementedError
 
-    def _control(self, request):
+    def told(self):
+        """Secrets of the double, for tests that search for them."""
+        return {}
+
+    def _control(self, request, connection):
         try:
             orders = json.loads(request.body)
+            if orders.pop("cut", False):
+                self.cut(but=connection)
             self.control(orders)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             return json_answer({"error": f"{type(error).__name__}: {error}"}, 400)

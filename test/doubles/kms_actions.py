@@ -153,6 +153,7 @@ class Actions:
 
     def __init__(self, store):
         self.store = store
+        self.plaintexts = set()  # all that was ever wrapped: to be searched for
 
     def run(self, action, region, body):
         if action not in MEMBERS:
@@ -201,8 +202,8 @@ class Actions:
             "KeyMaterialId": key.material.newest,
         }
 
-    @staticmethod
-    def _seal(key, context, plaintext):
+    def _seal(self, key, context, plaintext):
+        self.plaintexts.add(plaintext)
         return base64_of(key.material.seal(key.key_id, context, plaintext))
 
     def Encrypt(self, region, members):

@@ -94,10 +94,17 @@ def blob_key_id(blob):
     return key_id.decode(errors="replace")
 
 
+def blob_material_id(blob):
+    """Of which material a blob says that it was made."""
+    (_, made_by), _ = unpacked(blob[len(MAGIC) :], 2)
+    return made_by.hex()
+
+
 class Key:
     """A KMS key in one Region."""
 
-    def __init__(self, region, key_id, material, now_s, description=""):
+    def __init__(self, region, key_id, material, now_s, description="", account=ACCOUNT):
+        self.account = account
         self.region = region
         self.key_id = key_id
         self.material = material
@@ -110,7 +117,7 @@ class Key:
 
     @property
     def arn(self):
-        return f"arn:aws:kms:{self.region}:{ACCOUNT}:key/{self.key_id}"
+        return f"arn:aws:kms:{self.region}:{self.account}:key/{self.key_id}"
 
     @property
     def is_primary(self):
@@ -129,7 +136,7 @@ class Key:
 
     def metadata(self):
         data = {
-            "AWSAccountId": ACCOUNT,
+            "AWSAccountId": self.account,
             "KeyId": self.key_id,
             "Arn": self.arn,
             "CreationDate": self.created_s,
@@ -158,7 +165,7 @@ class Key:
 
 
 class Store:
-    """All keys and aliases of the account; the caller holds its lock."""
+    """All keys, and the aliases of ACCOUNT; the caller holds its lock."""
 
     def __init__(self, regions, clock):
         self.regions = regions
@@ -166,9 +173,9 @@ class Store:
         self.keys = {}  # (Region, key id)
         self.aliases = {}  # (Region, alias/name): key id
 
-    def create(self, region, multi_region=False, description=""):
+    def create(self, region, multi_region=False, description="", account=ACCOUNT):
         key_id = "mrk-" + uuid.uuid4().hex if multi_region else str(uuid.uuid4())
-        key = Key(region, key_id, Material(), self.clock.now_s(), description)
+        key = Key(region, key_id, Material(), self.clock.now_s(), description, account)
         if multi_region:
             key.family = [key]
         self.keys[region, key_id] = key
@@ -181,17 +188,17 @@ class Store:
             raise KmsError("ValidationException", f"{region} is no Region")
         if (region, key.key_id) in self.keys:
             raise KmsError("AlreadyExistsException", f"{key.key_id} is in {region} already")
-        replica = Key(region, key.key_id, key.material, self.clock.now_s(), description)
+        replica = Key(region, key.key_id, key.material, self.clock.now_s(), description, key.account)
         replica.family = key.family
         key.family.append(replica)
         self.keys[region, key.key_id] = replica
         return replica
 
     def find(self, region, name):
-        """By id, ARN, alias or alias ARN, as KMS does."""
-        local = name
+        """By id, ARN, alias or alias ARN, as KMS does; by ARN in any account."""
+        account, local = ACCOUNT, name
         if name.startswith("arn:"):
-            local = self._local_part(region, name)
+            account, local = self._parts(region, name)
         if local.startswith("alias/"):
             target = self.aliases.get((region, local))
             if target is None:
@@ -200,22 +207,23 @@ class Store:
             local = target
         self._bury()
         key = self.keys.get((region, local))
-        if key is None:
-            arn = f"arn:aws:kms:{region}:{ACCOUNT}:key/{local}"
+        if key is None or key.account != account:
+            arn = f"arn:aws:kms:{region}:{account}:key/{local}"
             raise KmsError("NotFoundException", f"Key '{arn}' does not exist")
         return key
 
     @staticmethod
-    def _local_part(region, arn):
+    def _parts(region, arn):
+        """The account, and key id or alias/name."""
         parts = arn.split(":", 5)
         if len(parts) != 6 or parts[:3] != ["arn", "aws", "kms"]:
             raise KmsError("NotFoundException", f"Invalid arn {arn}")
         if parts[3] != region:
             raise KmsError("NotFoundException", f"Invalid arn {parts[3]}")
         kind, _, rest = parts[5].partition("/")
-        if parts[4] != ACCOUNT or kind not in ("key", "alias") or not rest:
+        if kind not in ("key", "alias") or not rest or (kind == "alias" and parts[4] != ACCOUNT):
             raise KmsError("NotFoundException", f"Invalid arn {arn}")
-        return rest if kind == "key" else parts[5]
+        return parts[4], rest if kind == "key" else parts[5]
 
     def _bury(self):
         """Keys whose waiting period is over are gone for good."""

@@ -3,6 +3,7 @@
 
 Several Regions on one port: the Region is that of the credential scope.
 """
+import base64
 import json
 import threading
 import uuid
@@ -11,11 +12,13 @@ from doubles.http_double import HttpDouble
 from doubles.kms_actions import Actions
 from doubles.kms_keys import KmsError, Store
 from doubles.messages import AWS_JSON, Answer, aws_error
-from doubles.sigv4 import Claim, SignatureError
+from doubles.sigv4 import AUTHORIZATION, Claim, SignatureError
 
 REGIONS = ("eu-central-1", "eu-west-1", "us-east-1")
 TARGET = "TrentService."
 ANY = "*"
+# What a policy must allow for an action that is not called the same.
+PERMISSIONS = {"ReEncrypt": ("ReEncryptFrom", "ReEncryptTo")}
 
 
 class Accounts:
@@ -90,12 +93,18 @@ class KmsDouble(HttpDouble):
         target = request.header("X-Amz-Target", "")
         return target.removeprefix(TARGET) or "other"
 
+    def kinds_of(self, request):
+        claim = AUTHORIZATION.fullmatch(request.header("Authorization", ""))
+        where = (f"region.{claim[3]}",) if claim else ()
+        return (self.name_of(request), *where)
+
     def answer(self, request):
         try:
             answer = self._success(self._run(request))
         except (KmsError, SignatureError) as error:
             self.count("error." + error.code)
-            answer = aws_error(error.code, error.message, getattr(error, "status", 400))
+            spelling = "Message" if error.code == "AccessDeniedException" else "message"
+            answer = aws_error(error.code, error.message, getattr(error, "status", 400), spelling)
         answer.headers["x-amzn-RequestId"] = str(uuid.uuid4())
         return answer
 
@@ -114,8 +123,8 @@ class KmsDouble(HttpDouble):
         if request.header("Content-Type", "") != AWS_JSON:
             raise KmsError("UnknownOperationException", "Content-Type", 404)
         action = self._action(request)
-        self.count(f"region.{claim.region}")
-        self._check_allowed(credentials, action)
+        for permission in PERMISSIONS.get(action, (action,)):
+            self._check_allowed(credentials, permission)
         with self.store_lock:
             return self.actions.run(action, claim.region, request.body)
 
@@ -134,6 +143,10 @@ class KmsDouble(HttpDouble):
                 f"User: {who} is not authorized to perform: kms:{action} on this resource "
                 "because no identity-based policy allows it",
             )
+
+    def told(self):
+        with self.store_lock:
+            return {"data_keys": [base64.b64encode(key).decode() for key in self.actions.plaintexts]}
 
     def control(self, orders):
         super().control(orders)

@@ -59,6 +59,7 @@ def html_answer(status, words, **headers):
     return Answer(status, HTML % (words, words), {"Content-Type": "text/html", **headers})
 
 
-def aws_error(code, message, status=400, **headers):
-    body = json.dumps({"__type": code, "message": message}).encode()
-    return Answer(status, body, {"Content-Type": AWS_JSON, **headers})
+def aws_error(code, message, status=400, spelling="message", **headers):
+    """KMS spells Message in both ways, and leaves out one that is empty."""
+    members = {"__type": code, spelling: message} if message else {"__type": code}
+    return Answer(status, json.dumps(members).encode(), {"Content-Type": AWS_JSON, **headers})

@@ -17,9 +17,10 @@ import urllib.parse
 import urllib.request
 
 from doubles.http_double import HttpDouble
+from doubles.credentials_server import STS_VERSION
 from doubles.kms_server import TARGET
 from doubles.messages import AWS_JSON, Answer
-from doubles.sigv4 import Credentials, sign
+from doubles.sigv4 import AUTHORIZATION, Credentials, sign
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 START_S = 60
@@ -32,7 +33,6 @@ HOP_BY_HOP = ("connection", "content-length", "date", "server", "transfer-encodi
 RUNNING = re.compile(r"Running on http://127\.0\.0\.1:(\d+)")
 MISSING = "moto is missing: pip install moto flask flask-cors in a virtual environment, or set MOTO_SERVER"
 ALLOW = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["kms:*", "sts:*"], "Resource": "*"}]}
-TRUST = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}]}
 
 
 def answers(command):
@@ -84,6 +84,11 @@ class Proxy(HttpDouble):
         target = request.header("X-Amz-Target", "")
         return target.removeprefix(TARGET) or f"{request.method} {request.path}"
 
+    def kinds_of(self, request):
+        claim = AUTHORIZATION.fullmatch(request.header("Authorization", ""))
+        by = (f"by.{claim[1]}",) if claim else ()
+        return (self.name_of(request), *by)
+
     def answer(self, request):
         upstream = http.client.HTTPConnection("127.0.0.1", self.upstream_port, timeout=CALL_S)
         try:
@@ -101,7 +106,8 @@ class Proxy(HttpDouble):
 
 
 class Moto:
-    """url is the proxy's. credentials are of an IAM user that may use KMS."""
+    """url is the proxy's. credentials, and others, are of an IAM user that may
+    use KMS."""
 
     def __init__(self, folder):
         self.log = pathlib.Path(folder) / "moto.log"
@@ -109,7 +115,7 @@ class Moto:
         self.proxy = None
         self.region = REGION
         self.alias = ALIAS
-        self.credentials = Credentials("AKIANOTYET", "not-yet")
+        self.credentials = self.others = Credentials("AKIANOTYET", "not-yet")
 
     def __enter__(self):
         try:
@@ -156,14 +162,17 @@ class Moto:
         raise RuntimeError(f"moto_server did not start: {self.log.read_text(errors='replace')}")
 
     def _create(self):
-        self.iam("CreateUser", UserName=USER)
+        user_arn = self.iam("CreateUser", "Arn", UserName=USER)
         self.iam("PutUserPolicy", UserName=USER, PolicyName="kms", PolicyDocument=json.dumps(ALLOW))
-        self.role_arn = self.iam("CreateRole", "Arn", RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(TRUST))
+        self.role_arn = self.iam("CreateRole", "Arn", RoleName=ROLE, AssumeRolePolicyDocument=trust(user_arn))
         self.iam("PutRolePolicy", RoleName=ROLE, PolicyName="kms", PolicyDocument=json.dumps(ALLOW))
-        made = self.iam("CreateAccessKey", UserName=USER)
-        self.credentials = Credentials(member(made, "AccessKeyId"), member(made, "SecretAccessKey"))
+        self.credentials, self.others = self._access_key(), self._access_key()
         self.key_arn = self.kms("CreateKey")["KeyMetadata"]["Arn"]
         self.kms("CreateAlias", AliasName=ALIAS, TargetKeyId=self.key_arn)
+
+    def _access_key(self):
+        made = self.iam("CreateAccessKey", UserName=USER)
+        return Credentials(member(made, "AccessKeyId"), member(made, "SecretAccessKey"))
 
     def _check_signatures(self):
         # With another Content-Type it fails, and the check stays off unsaid.
@@ -192,12 +201,27 @@ class Moto:
         return json.loads(body or b"null")
 
     def iam(self, action, wanted=None, **members):
-        form = urllib.parse.urlencode({"Action": action, "Version": IAM_VERSION, **members})
+        body = self._query("iam", IAM_VERSION, action, members)
+        return member(body, wanted) if wanted else body
+
+    def session(self):
+        """Temporary credentials, with their token, from moto's STS."""
+        members = {"RoleArn": self.role_arn, "RoleSessionName": "test"}
+        body = self._query("sts", STS_VERSION, "AssumeRole", members)
+        return Credentials(*(member(body, name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")))
+
+    def _query(self, service, version, action, members):
+        form = urllib.parse.urlencode({"Action": action, "Version": version, **members})
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        status, body = self.call("iam", headers, form.encode())
+        status, body = self.call(service, headers, form.encode())
         if status != 200:
             raise MotoError(action, status, body)
-        return member(body.decode(), wanted) if wanted else body.decode()
+        return body.decode()
+
+
+def trust(user_arn):
+    statement = {"Effect": "Allow", "Principal": {"AWS": user_arn}, "Action": "sts:AssumeRole"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 class MotoError(Exception):

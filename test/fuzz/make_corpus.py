@@ -74,7 +74,9 @@ def version(number, state="active"):
              "kms-envelope:version": str(number)}
     copies = [{"kms": "local:/etc/kms-envelope/master-key",
                "blob": base64.b64encode(bytes([number]) * 84).decode(),
-               "context": context} for context in (pairs, {})]
+               "context": context, **more}
+              for context, more in ((pairs, {}), ({}, {"adopted": True}),
+                                    ({"ours": "1"}, {"adopted": True}))]
     return {"version": number, "created": TIME, "active-from": TIME,
             "state": state, "commitment": f"{number:02x}" * 32,
             "copies": copies if state != "destroyed" else []}
@@ -134,7 +136,13 @@ def keyfile():
             ("blob", first + ("blob",), "AAA"),
             ("blob-long", first + ("blob",), "AAAA" * 2049),
             ("copy-context", first + ("context", "app"), "erp"),
-            ("copy-unknown", first + ("more",), 1)):
+            ("copy-context-none", first + ("context",), {}),
+            ("copy-unknown", first + ("more",), 1),
+            ("adopted-false", first[:3] + (1, "adopted"), False),
+            ("adopted-text", first[:3] + (1, "adopted"), "true"),
+            ("adopted-context", first[:3] + (1, "context"),
+             {"kms-envelope:key": "emails"}),
+            ("adopted-twice", first[:3] + (2, "adopted"), [True, True])):
         yield name, changed(whole, *path, to=value)
 
 
@@ -165,7 +173,126 @@ def local_file():
         yield name, changed(whole, *path, to=value)
 
 
-for target in (duration, header, keyfile, local_file):
+# --- AWS: answers of KMS, and names ------------------------------------------
+
+AWS_KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
+AWS_ARN = f"arn:aws:kms:eu-west-1:111122223333:key/{AWS_KEY_ID}"
+
+
+def aws_answer():
+    whole = {"KeyId": AWS_ARN, "CiphertextBlob": "AQICAHg=",
+             "Plaintext": base64.b64encode(bytes(range(32))).decode(),
+             "KeyMaterialId": "0a" * 32,
+             "EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}
+    metadata = {"Arn": AWS_ARN, "KeyId": AWS_KEY_ID, "KeyState": "Enabled",
+                "KeyManager": "CUSTOMER", "MultiRegion": False}
+    good = json.dumps(whole).encode()
+    yield "generate", good
+    yield "describe", json.dumps({"KeyMetadata": metadata}).encode()
+    yield "escapes", good.replace(b"AQICAHg=", b"\\u0041QICAHg\\u003d")
+    yield "empty", b""
+    yield "html", b"<html><body>502 Bad Gateway</body></html>"
+    yield "cut-in-half", good[:len(good) // 2]
+    yield "last-brace-cut", good[:-1]
+    yield "text-after", good + b"{}"
+    yield "nul-after", good + b"\0"
+    yield "escaped-nul", good.replace(b"arn:", b"arn\\u0000")
+    yield "not-utf8", good.replace(b"arn:", b"\xff\xfe")
+    yield "given-twice", good.replace(
+        b'"Plaintext"', b'"Plaintext": "AAAA", "Plaintext"')
+    yield "deep", b'{"KeyId":' + b"[" * 1200
+    for name, path, value in (
+            ("no-key-id", ("KeyId",), None), ("key-id-empty", ("KeyId",), ""),
+            ("key-id-number", ("KeyId",), 1),
+            ("key-id-long", ("KeyId",), "a" * 256),
+            ("blob-empty", ("CiphertextBlob",), ""),
+            ("blob-long", ("CiphertextBlob",), "AAAA" * 2049),
+            ("key-31", ("Plaintext",), base64.b64encode(bytes(31)).decode()),
+            ("key-33", ("Plaintext",), base64.b64encode(bytes(33)).decode()),
+            ("key-no-padding", ("Plaintext",), "A" * 43),
+            ("key-loose-bits", ("Plaintext",), "A" * 42 + "B="),
+            ("key-null", ("Plaintext",), None)):
+        yield name, changed(whole, *path, to=value)
+    for name, error in (
+            ("error", {"__type": "DisabledException", "message": "disabled"}),
+            ("error-namespace", {"__type": "amazonaws.kms#NotFoundException",
+                                 "Message": "not found"}),
+            ("error-uri", {"__type": "ThrottlingException:http://a/#b"}),
+            ("error-deletion", {"__type": "KMSInvalidStateException",
+                                "message": f"{AWS_ARN} is pending deletion."}),
+            ("error-skew", {"__type": "InvalidSignatureException",
+                            "message": "Signature expired: 20150830T123600Z"}),
+            ("error-long", {"__type": "a" * 100, "message": "\x1b" * 300}),
+            ("error-empty", {"__type": "#", "message": None})):
+        yield name, json.dumps(error).encode()
+
+
+def aws_key():
+    mrk = "mrk-" + AWS_KEY_ID.replace("-", "")
+    for name, text in (
+            ("id", AWS_KEY_ID), ("mrk", mrk), ("arn", AWS_ARN),
+            ("arn-mrk", AWS_ARN.replace(AWS_KEY_ID, mrk)),
+            ("arn-alias", AWS_ARN.replace("key/" + AWS_KEY_ID, "alias/a/b-c")),
+            ("arn-partition", AWS_ARN.replace("aws", "aws-iso-b", 1)),
+            ("alias", "alias/emails"), ("alias-colon", "alias/a:b"),
+            ("alias-longest", "alias/" + "a" * 250),
+            ("alias-long", "alias/" + "a" * 251),
+            ("id-capitals", AWS_KEY_ID.upper()), ("id-long", AWS_KEY_ID + "0"),
+            ("id-newline", AWS_KEY_ID + "\n"),
+            ("arn-cut", AWS_ARN[:-37]), ("arn-service", AWS_ARN.replace(
+                "kms", "sts")), ("arn-no-region", AWS_ARN.replace(
+                    "eu-west-1", "")), ("arn-account", AWS_ARN.replace(
+                        "1111", "111a")), ("arn-more", AWS_ARN + ":more"),
+            ("arn-region-host", AWS_ARN.replace("eu-west-1", "a.example/#")),
+            ("region", "eu-west-1"), ("region-china", "cn-north-1"),
+            ("region-gov", "us-gov-west-1"), ("region-sovereign",
+                                              "eusc-de-east-1"),
+            ("region-unknown", "moon-1"), ("region-global", "aws-global"),
+            ("region-dot", "eu.west"), ("region-dash", "-eu-west-1"),
+            ("region-digits", "1234"), ("region-long", "a" * 32),
+            ("url", "https://kms.eu-west-1.amazonaws.com/"),
+            ("url-no-slash", "https://kms.eu-west-1.amazonaws.com"),
+            ("url-port", "http://localhost:4566/"),
+            ("url-default-port", "https://localhost:443"),
+            ("url-address", "https://[::1]:8443/"),
+            ("url-address-open", "https://[::1"),
+            ("url-no-address", "https://[]/"),
+            ("url-no-host", "https:///"), ("url-only-port", "https://:443/"),
+            ("url-no-port", "https://localhost:/"),
+            ("url-two-ports", "https://localhost:443:443/"),
+            ("url-user", "https://user:password@localhost/"),
+            ("url-user-only", "https://@/"),
+            ("url-path", "https://localhost/kms"),
+            ("url-query", "https://localhost/?a"),
+            ("url-space", "https://local host/"),
+            ("url-newline", "https://localhost\r\nX-A: b/"),
+            ("url-backslash", "https://localhost\\@example.com/"),
+            ("url-inner", "https:/x://localhost/"),
+            ("url-other", "ftp://localhost/"),
+            ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            ("date-leap", "Tue, 29 Feb 2000 23:59:59 GMT"),
+            ("date-no-leap", "Wed, 29 Feb 2001 00:00:00 GMT"),
+            ("date-last", "Fri, 31 Dec 9999 23:59:59 GMT"),
+            ("date-epoch", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("date-hour", "Sun, 06 Nov 1994 24:00:00 GMT"),
+            ("date-leap-second", "Sat, 31 Dec 2016 23:59:60 GMT"),
+            ("date-sign", "Sun, +6 Nov 1994 08:49:37 GMT"),
+            ("date-minus", "Sun, 06 Nov 1994 08:49:-7 GMT"),
+            ("date-one-digit", "Sun, 6 Nov 1994 08:49:37 GMT"),
+            ("date-month", "Sun, 06 anF 1994 08:49:37 GMT"),
+            ("date-month-short", "Sun, 06 N 1994 08:49:37 GMT"),
+            ("date-zone", "Sun, 06 Nov 1994 08:49:37 CET"),
+            ("date-no-zone", "Sun, 06 Nov 1994 08:49:37"),
+            ("date-after", "Sun, 06 Nov 1994 08:49:37 GMT "),
+            ("date-blanks", "Sun,  06  Nov 1994 08:49:37 GMT"),
+            ("date-no-blank", "Sun,06 Nov 1994 08:49:37 GMT"),
+            ("date-short-day", "Su, 06 Nov 1994 08:49:37 GMT"),
+            ("date-asctime", "Sun Nov  6 08:49:37 1994"),
+            ("empty", ""), ("nul-inside", "alias/a\0b"), ("space", " ")):
+        yield name, text.encode()
+
+
+for target in (aws_answer, aws_key, duration, header, keyfile, local_file):
     folder = CORPUS / target.__name__
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in target():

@@ -9,22 +9,42 @@ import pytest
 from conftest import BUILD, MODULE, ROOT, TOOL, version_of
 
 SOURCE = ROOT / "provider" / "glue" / "config.c"
+AWS_SOURCE = ROOT / "provider" / "kms" / "aws_options.c"
+AWS_CLIENT = ROOT / "provider" / "kms" / "aws_client.c"
 PARAMS = ROOT / "include" / "kms_envelope" / "params.h"
 MAN_PAGE = ROOT / "docs" / "man" / "OSSL_PROVIDER-kms-envelope.7"
 EXAMPLE = ROOT / "openssl.cnf.example"
 EXAMPLE_KEYS = "keys = /etc/kms-envelope/keys\n"
 
 
-def table():
-    """The configuration keys and defaults (None: no default) of the source."""
+def rows(source, pattern):
+    """What the pattern finds in a source's table, all of it."""
+    text = source.read_text().split("OPTIONS[] = {")[1].split("\n};")[0]
+    found = re.findall(pattern, text)
+    assert len(found) == text.count("FIELD(")
+    return found
+
+
+def tables():
+    """The configuration keys and defaults (None: no default) of the sources."""
     names = dict(re.findall(r'#define (KMSE_CONF_\w+)\s+"(.*)"', PARAMS.read_text()))
-    text = SOURCE.read_text().split("OPTIONS[] = {")[1].split("\n};")[0]
-    rows = re.findall(r'\{(KMSE_CONF_\w+),\s*parse_\w+,\s*(?:NULL|"([^"]*)"),', text)
-    assert len(rows) == text.count("FIELD(") == len(names)
-    return {names[macro]: default or None for macro, default in rows}
+    own = {
+        names.pop(macro): default or None
+        for macro, default in rows(SOURCE, r'\{(KMSE_CONF_\w+),\s*parse_\w+,\s*(?:NULL|"([^"]*)"),')
+    }
+    client = AWS_CLIENT.read_text()
+    aws = {}
+    for macro, parser in rows(AWS_SOURCE, r"\{(KMSE_CONF_\w+),\s*parse_(\w+),\s*FIELD"):
+        aws[names.pop(macro)] = {"yes_no": "no"}.get(parser)
+    for key, constant in (("kms-timeout", r"\bTIMEOUT_MS"), ("kms-connect-timeout", r"\bCONNECT_TIMEOUT_MS")):
+        assert aws[key] is None
+        aws[key] = re.search(constant + r" = (\d+)000\b", client)[1] + "s"
+    assert not names, "in a header, but in no table"
+    return own, aws
 
 
-TABLE = table()
+OWN, AWS = tables()
+TABLE = {**OWN, **AWS}
 
 
 def example_pairs():
@@ -95,9 +115,8 @@ def test_the_example_shows_the_default(key):
         assert (value, is_comment) == (TABLE[key], False)
         assert "default: " in before
     else:
-        assert key in ("keys", "default-key")
-        assert "there\n# is no default" in before or "default: none" in before
-        assert is_comment == (key == "default-key")
+        assert ("there\n# is no default" if key == "keys" else "default: none") in before
+        assert is_comment == (key != "keys")
 
 
 @pytest.mark.parametrize("key", TABLE)
@@ -107,7 +126,7 @@ def test_the_manual_page_has_the_default(key):
     if TABLE[key] is not None:
         assert re.search(rf"Default: {re.escape(TABLE[key])}[.,]", entry)
     else:
-        assert ("Required." if key == "keys" else "Default: none.") in entry
+        assert ("Required." if key == "keys" else "Default: none") in entry
 
 
 # Loading.
@@ -135,6 +154,13 @@ YES_NO = "must be yes or no"
 CONTEXT = "must be auto, private or host"
 NAME = "must be a key's name ([a-z0-9._-], at most 31)"
 FOLDER = "must be the absolute path of a folder"
+FILE = "must be the absolute path of a file"
+TIMEOUT = "must be a time of 1ms to 1h (5s, 500ms)"
+REGION = "must be an AWS Region, as eu-west-1"
+PROFILE = "must be the name of a profile"
+ENDPOINT = "must be https://HOST or https://HOST:PORT, without a path"
+PROXY = "must be http://HOST:PORT (or https, socks5, socks5h)"
+HOSTS = "must be hosts with commas between, or *"
 HUGE = "9" * 30
 BAD = {
     "max-age": (
@@ -148,11 +174,26 @@ BAD = {
     "library-context": (CONTEXT, ["x", "", "Host", "auto,host", "hos", "fips"]),
     "default-key": (NAME, ["", "Emails", ".emails", "a/b", "../emails", "a b", "e" * 32]),
     "keys": (FOLDER, ["", "keys", "./keys", "~/keys"]),
+    "kms-timeout": (TIMEOUT, ["0", "0ms", "", "-1", "5x", "1.5s", "61m", "3600001ms", HUGE, HUGE + "ms"]),
+    "kms-connect-timeout": (TIMEOUT, ["0", "", "2h", "1d", "5 s"]),
+    "aws-region": (REGION, ["EU-WEST-1", "", "eu-west-1.evil.example", "eu_west_1"]),
+    "aws-profile": (PROFILE, ["", "[a]"]),
+    "aws-shared-credentials-file": (FILE, ["credentials", "", "~/.aws/credentials"]),
+    "aws-config-file": (FILE, ["./config", "", "~/.aws/config"]),
+    "aws-credential-process": (YES_NO, ["true", "", "/usr/bin/vault"]),
+    "aws-endpoint-url": (ENDPOINT, ["localhost:4566", "", "https://host/path", "ftp://host", "https://host:0"]),
+    "aws-use-fips-endpoint": (YES_NO, ["true", "", "1"]),
+    "aws-use-dualstack-endpoint": (YES_NO, ["false", "", "0"]),
+    "aws-ca-bundle": (FILE, ["ca.pem", ""]),
+    "aws-proxy": (PROXY, ["proxy:3128", "", "ftp://proxy"]),
+    "aws-no-proxy": (HOSTS, ["*.internal", "", "a|b"]),
+    "aws-allow-http": (YES_NO, ["maybe", "", "yes please"]),
 }
 
 
-def test_there_is_a_bad_value_for_each_key():
+def test_there_is_a_bad_and_a_good_value_for_each_key():
     assert set(BAD) == set(TABLE)
+    assert set(GOOD) == set(TABLE) - {"keys", "default-key"}
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key in BAD for value in BAD[key][1]])
@@ -228,6 +269,20 @@ GOOD = {
     "max-bytes": ["4", "18446744073709551615"],
     "legacy-names": ["yes", "no"],
     "library-context": ["auto", "private", "host"],
+    "kms-timeout": ["1ms", "500ms", "1", "1h"],
+    "kms-connect-timeout": ["1ms", "3600s"],
+    "aws-region": ["eu-west-1", "us-gov-west-1"],
+    "aws-profile": ["production", "a profile"],
+    "aws-shared-credentials-file": ["/dev/null", str(EXAMPLE)],
+    "aws-config-file": ["/dev/null", str(EXAMPLE)],
+    "aws-credential-process": ["yes", "no"],
+    "aws-endpoint-url": ["https://kms.internal/", "http://[::1]:4566"],
+    "aws-use-fips-endpoint": ["yes", "no"],
+    "aws-use-dualstack-endpoint": ["yes", "no"],
+    "aws-ca-bundle": [str(EXAMPLE)],
+    "aws-proxy": ["http://proxy.internal:3128", "socks5h://[::1]:1080"],
+    "aws-no-proxy": ["*", ".internal,10.0.0.0/8"],
+    "aws-allow-http": ["yes", "no"],
 }
 
 
@@ -235,6 +290,198 @@ GOOD = {
 def test_a_value_at_the_edge_is_taken(site, key, value):
     site.configure(**{key: value})
     assert site.decrypt(site.encrypt(b"anna")) == b"anna"
+
+
+# AWS: files, secrets, and the tool.
+
+FILES = [key for key in AWS if BAD[key][0] == FILE]
+
+
+@pytest.mark.parametrize("key", FILES)
+def test_a_file_that_is_named_must_be_there(site, key):
+    missing = site.folder / "missing"
+    site.configure(activate=None, **{key: missing})
+    assert f"{key} = {missing}: No such file or directory; put the file there" in load(site)
+    site.configure(activate=None, **{key: site.keys})
+    assert f"{key} = {site.keys}: not a regular file" in load(site)
+
+
+@pytest.mark.parametrize("key", FILES)
+def test_a_file_that_is_named_must_be_readable(site, key):
+    secret = site.folder / "secret"
+    secret.touch(mode=0)
+    site.configure(activate=None, **{key: secret})
+    assert f"{key} = {secret}: Permission denied; put the file there, or let this user read it" in load(
+        site, *without_root()
+    )
+
+
+@pytest.mark.parametrize("key", ["aws-access-key-id", "aws-secret-access-key", "aws-session-token"])
+def test_a_secret_has_no_key_and_is_not_shown(site, key):
+    site.configure(activate=None, **{key: "wJalrXUtnFEMI"})
+    error = load(site)
+    assert f'"{key}" is not a key of this provider' in error
+    assert "wJalrXUtnFEMI" not in error
+
+
+@pytest.mark.parametrize("key", ["aws-proxy", "aws-endpoint-url"])
+def test_a_password_in_a_url_is_refused_and_not_shown(site, key):
+    site.configure(**{key: "https://anna:wJalrXUtnFEMI@proxy.internal:3128"})
+    found = site.run(TOOL, "doctor").stdout.decode()
+    error = site.fails(TOOL, "rotate", "emails", "--keys", site.keys)
+    for said in (found, error):
+        assert f"{key}: user and password do not belong into this file" in said
+        assert "wJalrXUtnFEMI" not in said
+
+
+@pytest.mark.parametrize("key", AWS)
+def test_the_tool_reads_it_too(site, key):
+    value = BAD[key][1][0]
+    site.configure(**{key: value})
+    error = site.fails(TOOL, "rotate", "emails", "--keys", site.keys)
+    assert f"kms-envelope: bad value in the configuration: {site.conf}, section [kms_envelope_section]: " in error
+    assert f"{key} = {value}: {BAD[key][0]}" in error
+    site.configure(**{key: GOOD[key][0]})
+    site.rotate()
+
+
+def test_the_tool_does_not_pass_over_a_mistyped_key_of_the_kms(site):
+    site.configure(aws_endpoint="https://kms.internal")
+    error = site.fails(TOOL, "rotate", "emails", "--keys", site.keys)
+    assert f"unknown key in the configuration: {site.conf}, section [kms_envelope_section]: aws-endpoint\n" in error
+
+
+def test_the_tool_needs_no_configuration(site):
+    site.conf.write_text("")
+    site.rotate()
+    site.conf.unlink()
+    site.rotate()
+
+
+def test_the_tool_does_not_guess_what_a_broken_configuration_says(site):
+    site.conf.write_text("a = b\n[unclosed\n")
+    assert f"{site.conf}, line 2: not valid" in site.fails(TOOL, "rotate", "emails", "--keys", site.keys)
+
+
+SECTIONS = """\
+nodejs_conf = init
+other_conf = init
+[init]
+providers = providers
+[providers]
+default = first
+1.ours = second
+[first]
+activate = 1
+aws-region = BAD
+[second]
+identity = kms-envelope
+"""
+
+
+def test_the_tool_looks_into_the_provider_s_section_alone(site):
+    site.conf.write_text(SECTIONS + "aws-region = eu-west-1\n")
+    site.rotate()
+    site.conf.write_text(SECTIONS + "aws-region = eu_west_1\n")
+    error = site.fails(TOOL, "rotate", "emails", "--keys", site.keys)
+    assert "section [second]: aws-region = eu_west_1: " in error
+
+
+# AWS: what the settings do, provider and tool alike.
+
+
+@pytest.fixture
+def told_site(aws_site, administrator, authority, tmp_path):
+    """All that is to be known of AWS, openssl.cnf says."""
+    from doubles.kms_server import KmsDouble
+
+    pair = authority.issue("configured", hosts=("127.0.0.1",))
+    kms = KmsDouble(aws_site.kms.accounts, certificate=pair.certificate, key=pair.key).start()
+    credentials = tmp_path / "credentials"
+    credentials.write_text(
+        "[wanted]\n"
+        f"aws_access_key_id = {administrator.access_key_id}\n"
+        f"aws_secret_access_key = {administrator.secret_access_key}\n"
+        "[default]\naws_access_key_id = AKIAWRONG00000000001\naws_secret_access_key = wrong\n"
+    )
+    aws_site.forget()
+    aws_site.kms = kms
+    aws_site.at("http://127.0.0.1:9")
+    aws_site.aws["AWS_REGION"] = "ap-nowhere-1"
+    aws_site.settings = {
+        "aws-endpoint-url": kms.url,
+        "aws-ca-bundle": authority.bundle,
+        "aws-region": "eu-central-1",
+        "aws-shared-credentials-file": credentials,
+        "aws-config-file": "/dev/null",
+        "aws-profile": "wanted",
+    }
+    aws_site.configure(**aws_site.settings)
+    yield aws_site
+    kms.stop()
+
+
+def told_key(site):
+    key = site.kms.store.create("eu-central-1")
+    site.kms.store.aliases["eu-central-1", "alias/told"] = key.key_id
+    return key
+
+
+def test_provider_and_tool_do_what_openssl_cnf_says_of_aws(told_site):
+    key = told_key(told_site)
+    told_site.create_at("alias/told")
+    assert told_site.copies()[0][0][0] == f"aws-kms:{key.arn}"
+    assert told_site.decrypt(told_site.encrypt(b"anna")) == b"anna"
+    assert told_site.kms.counts["region.eu-central-1"] == sum(
+        count for name, count in told_site.kms.counts.items() if name.startswith("region.")
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("aws-region", "eu-west-1", "the master key is not found"),
+        ("aws-region", None, "ap-nowhere-1"),
+        ("aws-profile", None, "no credentials for the KMS"),
+        ("aws-profile", "unheard", "no profile 'unheard'"),
+        ("aws-shared-credentials-file", None, "no profile 'wanted'"),
+        ("aws-ca-bundle", None, "the KMS is unreachable"),
+        ("aws-endpoint-url", None, "the KMS is unreachable"),
+    ],
+)
+def test_each_setting_counts(told_site, key, value, said):
+    told_key(told_site)
+    told_site.configure(**{**told_site.settings, key: value})
+    assert said in told_site.create_fails("alias/told")
+
+
+def test_a_profile_that_is_configured_stands_before_the_environment(told_site):
+    told_key(told_site)
+    told_site.aws["AWS_ACCESS_KEY_ID"] = "AKIAWRONG00000000002"
+    told_site.aws["AWS_SECRET_ACCESS_KEY"] = "wrong"
+    told_site.create_at("alias/told")
+    told_site.configure(**{**told_site.settings, "aws-profile": None})
+    assert "no credentials for the KMS" in told_site.create_fails("alias/told", name="orders")
+
+
+def test_the_timeout_is_the_whole_call_s(told_site):
+    told_key(told_site)
+    told_site.create_at("alias/told")
+    message = told_site.encrypt(b"anna")
+    told_site.configure(**told_site.settings, kms_timeout="300ms")
+    told_site.kms.faults.set({"fault": "hang"})
+    start = time.monotonic()
+    error = told_site.decrypt_fails(message)
+    assert time.monotonic() - start < 3
+    assert "the KMS did not answer in time" in error
+
+
+def test_plain_http_must_be_allowed_in_so_many_words(told_site):
+    told_key(told_site)
+    told_site.configure(**{**told_site.settings, "aws-endpoint-url": "http://kms.invalid:1"})
+    assert "only https://" in told_site.create_fails("alias/told")
+    told_site.configure(**{**told_site.settings, "aws-endpoint-url": "http://kms.invalid:1", "aws-allow-http": "yes"})
+    assert "the KMS is unreachable" in told_site.create_fails("alias/told")
 
 
 # Where the module comes from.

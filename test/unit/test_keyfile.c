@@ -46,7 +46,7 @@ static int set_up(void **state)
     r->clock = &kmse_clock_system;
     expect_ok(kmse_crypto_new(&r->crypto, NULL, false));
     expect_ok(kmse_pool_new(&r->pool));
-    expect_ok(kmse_kms_new(&r->kms, r->crypto, r->pool, r->clock));
+    expect_ok(kmse_kms_new(&r->kms, r->crypto, r->pool, r->clock, NULL));
     expect_ok(kmse_kms_context_add(&context, "app", "crm"));
     const char *uris[] = {at.master};
     const struct kmse_policy policy = {.max_messages = 1000, .max_bytes = 77};
@@ -204,6 +204,35 @@ static void an_unknown_or_repeated_field_is_named(void **state)
 {
     (void)state;
     for_each_object(add_unknown_field);
+}
+
+/* An adopted copy has a context of its own; nothing else may. */
+static void an_adopted_copy_says_so(void **state)
+{
+    (void)state;
+    cJSON *root = read_json();
+    cJSON *versions = cJSON_GetObjectItem(root, "versions");
+    cJSON *version = cJSON_GetArrayItem(versions, 0);
+    cJSON *copy = cJSON_GetArrayItem(cJSON_GetObjectItem(version, "copies"), 0);
+    cJSON *full = cJSON_DetachItemFromObject(copy, "context");
+    cJSON *own = cJSON_AddObjectToObject(copy, "context");
+    expect_field_named(parse_json(root), "copies[0].context");
+    cJSON_AddBoolToObject(copy, "adopted", false);
+    expect_field_named(parse_json(root), "copies[0].adopted");
+    cJSON_ReplaceItemInObject(copy, "adopted", cJSON_CreateString("true"));
+    expect_field_named(parse_json(root), "copies[0].adopted");
+    cJSON_ReplaceItemInObject(copy, "adopted", cJSON_CreateTrue());
+    expect_done(parse_json(root));
+    cJSON_AddStringToObject(own, "ours", "1");
+    expect_done(parse_json(root));
+    /* What was made for a version stands for no other. */
+    cJSON_AddStringToObject(own, "kms-envelope:version", "1");
+    expect_field_named(parse_json(root), "copies[0].context");
+    cJSON_ReplaceItemInObject(copy, "context", full);
+    expect_field_named(parse_json(root), "copies[0].context");
+    cJSON_DeleteItemFromObject(copy, "adopted");
+    expect_done(parse_json(root));
+    cJSON_Delete(root);
 }
 
 static void a_file_cut_anywhere_is_refused(void **state)
@@ -476,15 +505,18 @@ static void rewrapping_moves_to_another_master_key(void **state)
 {
     (void)state;
     char to[128], path[128];
-    size_t renewed = 0;
+    struct kmse_rewrapped done = {0};
     struct kmse_secret before = {0}, after = {0};
     struct kmse_keyfile *file = read_file();
     expect_done(unwrap(file, 1, &before));
     kmse_keyfile_free(file);
 
     snprintf(to, sizeof(to), "local:%s/to.key", at.folder);
-    expect_done(kmse_rotation_rewrap(&at.rotation, NAME, to, &renewed, &why));
-    assert_int_equal(renewed, 2);
+    const char *uris[] = {to};
+    expect_done(kmse_rotation_rewrap(&at.rotation, NAME, KMSE_REWRAP_TO, uris,
+                                     1, &done, &why));
+    assert_int_equal(done.made, 2);
+    assert_int_equal(done.dropped, 2);
     snprintf(path, sizeof(path), "%s/master.key", at.folder);
     assert_int_equal(unlink(path), 0);
     file = read_file();
@@ -498,10 +530,12 @@ static void rewrapping_moves_to_another_master_key(void **state)
 static void rewrapping_in_place_makes_new_blobs(void **state)
 {
     (void)state;
-    size_t renewed = 0;
+    struct kmse_rewrapped done = {0};
     struct kmse_keyfile *old = read_file();
-    expect_done(kmse_rotation_rewrap(&at.rotation, NAME, NULL, &renewed, &why));
-    assert_int_equal(renewed, 2);
+    expect_done(kmse_rotation_rewrap(&at.rotation, NAME, KMSE_REWRAP_RENEW,
+                                     NULL, 0, &done, &why));
+    assert_int_equal(done.made, 2);
+    assert_int_equal(done.dropped, 0);
     struct kmse_keyfile *file = read_file();
     for (size_t i = 0; i < 2; i++) {
         const struct kmse_blob *a = &old->versions[i].copies[0].blob;
@@ -521,6 +555,7 @@ int main(void)
         STORY(a_missing_field_is_named),
         STORY(a_field_of_a_wrong_type_is_named),
         STORY(an_unknown_or_repeated_field_is_named),
+        STORY(an_adopted_copy_says_so),
         STORY(a_file_cut_anywhere_is_refused),
         STORY(oddities_of_json_are_refused),
         STORY(versions_stand_in_order),

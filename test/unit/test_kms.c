@@ -147,34 +147,41 @@ static void uri_is_made_absolute(void **state)
 {
     (void)state;
     char *uri = NULL;
+    struct kmse_kms *kms = NULL;
     struct kmse_why why = {0};
-    expect_ok(kmse_kms_absolute_uri(&uri, "local:/etc/master.json", &why));
+    expect_ok(kmse_kms_new(&kms, NULL, NULL, &kmse_clock_system, NULL));
+    expect_ok(kmse_kms_resolve(&uri, kms, "local:/etc/master.json", &why));
     assert_string_equal(uri, "local:/etc/master.json");
     free(uri);
 
     assert_int_equal(chdir("/usr"), 0);
-    expect_ok(kmse_kms_absolute_uri(&uri, "local:master.json", &why));
+    expect_ok(kmse_kms_resolve(&uri, kms, "local:master.json", &why));
     assert_string_equal(uri, "local:/usr/master.json");
     free(uri);
     assert_int_equal(chdir("/"), 0);
-    expect_ok(kmse_kms_absolute_uri(&uri, "local:a/b", &why));
+    expect_ok(kmse_kms_resolve(&uri, kms, "local:a/b", &why));
     assert_string_equal(uri, "local:/a/b");
     free(uri);
+    kmse_kms_free(kms);
 }
 
 static void bad_uris_are_refused_by_name(void **state)
 {
     (void)state;
     static const char *const bad[] = {"",   "local",     "local:",   "LOCAL:/x",
-                                      "/x", "gcp-kms:x", " local:/x"};
+                                      "/x", "gcp-kms:x", " local:/x",
+                                      "aws-kms:", "aws-kms:no key"};
+    struct kmse_kms *kms = NULL;
+    expect_ok(kmse_kms_new(&kms, NULL, NULL, &kmse_clock_system, NULL));
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char *uri = NULL;
         struct kmse_why why = {0};
-        kmse_st st = kmse_kms_absolute_uri(&uri, bad[i], &why);
+        kmse_st st = kmse_kms_resolve(&uri, kms, bad[i], &why);
         expect_reason(st, KMSE_R_KMS_URI);
         assert_non_null(strstr(why.text, bad[i]));
         assert_null(uri);
     }
+    kmse_kms_free(kms);
 }
 
 static void a_call_that_goes_nowhere_is_not_counted(void **state)
@@ -183,7 +190,7 @@ static void a_call_that_goes_nowhere_is_not_counted(void **state)
     struct kmse_kms *kms = NULL;
     struct kmse_kms_description description;
     struct kmse_why why = {0};
-    expect_ok(kmse_kms_new(&kms, NULL, NULL, &kmse_clock_system));
+    expect_ok(kmse_kms_new(&kms, NULL, NULL, &kmse_clock_system, NULL));
     kmse_st st = kmse_kms_describe(kms, "nowhere:x", &description, &why);
     expect_reason(st, KMSE_R_KMS_URI);
     assert_int_equal(kmse_kms_calls(kms), 0);

@@ -48,7 +48,7 @@ static int setup(void **state)
     f->clock.arg = &f->now_s;
     expect_ok(kmse_crypto_new(&f->crypto, NULL, false));
     expect_ok(kmse_pool_new(&f->pool));
-    expect_ok(kmse_kms_new(&f->kms, f->crypto, f->pool, &f->clock));
+    expect_ok(kmse_kms_new(&f->kms, f->crypto, f->pool, &f->clock, NULL));
     expect_ok(kmse_kms_context_add(&f->context, "tenant", "blue"));
     *state = f;
     return 0;
@@ -104,7 +104,7 @@ static void assert_refused(struct fixture *f,
 static void generates_and_opens(void **state)
 {
     struct fixture *f = *state;
-    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, NULL, &f->why));
     struct stat status;
     assert_int_equal(stat(f->path, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0600);
@@ -124,7 +124,7 @@ static void generates_and_opens(void **state)
     expect_ok(kmse_kms_wrap(f->kms, f->uri, &f->context, &a, &again, &f->why));
     assert_memory_not_equal(again.bytes, a_blob.bytes, BLOB_LEN);
     assert_opens(f, f->uri, &again, &a);
-    assert_int_equal(kmse_kms_calls(f->kms), 7);
+    assert_int_equal(kmse_kms_calls(f->kms), 6);
 
     kmse_blob_wipe(&again);
     kmse_blob_wipe(&a_blob);
@@ -139,7 +139,7 @@ static void wrong_contexts_are_refused(void **state)
     struct kmse_secret key = {0};
     struct kmse_blob blob = {0};
     struct kmse_kms_context empty = {0}, other = {0}, more = {0};
-    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, NULL, &f->why));
     expect_ok(
         kmse_kms_generate(f->kms, f->uri, &f->context, &key, &blob, &f->why));
     assert_refused(f, &empty, &blob, KMSE_R_KMS_BLOB);
@@ -161,7 +161,7 @@ static void every_flipped_bit_is_refused(void **state)
     struct fixture *f = *state;
     struct kmse_secret key = {0};
     struct kmse_blob blob = {0};
-    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, NULL, &f->why));
     expect_ok(kmse_kms_rotate_master(f->kms, f->uri, &f->why));
     expect_ok(kmse_kms_rotate_master(f->kms, f->uri, &f->why));
     expect_ok(
@@ -183,7 +183,7 @@ static void every_other_length_is_refused(void **state)
     struct fixture *f = *state;
     struct kmse_secret key = {0};
     struct kmse_blob blob = {0};
-    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, NULL, &f->why));
     expect_ok(
         kmse_kms_generate(f->kms, f->uri, &f->context, &key, &blob, &f->why));
     for (size_t len = 0; len < BLOB_LEN; len++) {
@@ -208,7 +208,7 @@ static void a_rotated_master_opens_old_blobs(void **state)
     struct kmse_secret keys[ROTATIONS] = {0};
     struct kmse_blob blobs[ROTATIONS] = {0};
     struct kmse_kms_description description;
-    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, NULL, &f->why));
     for (uint8_t i = 0; i < ROTATIONS; i++) {
         expect_ok(kmse_kms_generate(f->kms, f->uri, &f->context, &keys[i],
                                     &blobs[i], &f->why));
@@ -238,8 +238,8 @@ static void two_masters_do_not_open_each_others(void **state)
     struct fixture *f = *state;
     struct kmse_secret key = {0};
     struct kmse_blob blob = {0}, moved = {0};
-    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
-    expect_ok(kmse_kms_ensure(f->kms, f->other_uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, NULL, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->other_uri, NULL, &f->why));
     expect_ok(kmse_kms_generate(f->kms, f->other_uri, &f->context, &key, &blob,
                                 &f->why));
     assert_refused(f, &f->context, &blob, KMSE_R_KMS_WRONG_KEY);
@@ -257,9 +257,9 @@ static void ensure_keeps_what_is_there(void **state)
 {
     struct fixture *f = *state;
     struct kmse_kms_description first, second;
-    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, NULL, &f->why));
     expect_ok(kmse_kms_describe(f->kms, f->uri, &first, &f->why));
-    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, NULL, &f->why));
     expect_ok(kmse_kms_describe(f->kms, f->uri, &second, &f->why));
     assert_string_equal(first.id, second.id);
 }
@@ -268,7 +268,7 @@ static void modes_are_checked_and_kept(void **state)
 {
     struct fixture *f = *state;
     struct kmse_kms_description description;
-    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, NULL, &f->why));
     static const mode_t bad[] = {0644, 0604, 0602, 0601, 0620, 0610, 0777};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(chmod(f->path, bad[i]), 0);
@@ -301,12 +301,12 @@ static void absent_and_unreadable_differ(void **state)
 
     if (geteuid() == 0) {
         enum { NOBODY = 65534 };
-        expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+        expect_ok(kmse_kms_ensure(f->kms, f->uri, NULL, &f->why));
         assert_int_equal(seteuid(NOBODY), 0);
         st = kmse_kms_describe(f->kms, f->uri, &description, &f->why);
         assert_int_equal(seteuid(0), 0);
     } else {
-        expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+        expect_ok(kmse_kms_ensure(f->kms, f->uri, NULL, &f->why));
         assert_int_equal(chmod(f->path, 0), 0);
         st = kmse_kms_describe(f->kms, f->uri, &description, &f->why);
     }
@@ -393,7 +393,7 @@ static void truncated_files_are_refused(void **state)
 {
     struct fixture *f = *state;
     struct kmse_kms_description description;
-    expect_ok(kmse_kms_ensure(f->kms, f->uri, &f->why));
+    expect_ok(kmse_kms_ensure(f->kms, f->uri, NULL, &f->why));
     expect_ok(kmse_kms_rotate_master(f->kms, f->uri, &f->why));
     uint8_t *bytes = NULL;
     size_t len = 0;

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Changing a key file: read and checked, proven, written, read back. */
+#include "keyring/change.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The newest version's data key proves the file as well. */
+static kmse_st open_version(const struct kmse_rotation *r,
+                            const struct kmse_keyfile *file,
+                            const struct kmse_version *version,
+                            struct kmse_why *why)
+{
+    struct kmse_secret data_key = {0};
+    KMSE_TRY(
+        kmse_keyfile_unwrap(&data_key, r->kms, r->crypto, file, version, why));
+    kmse_st st = KMSE_OK;
+    if (version->number == kmse_keyfile_newest(file)->number)
+        st = kmse_keyfile_check_mac(r->crypto, file, &data_key, why);
+    kmse_secret_wipe(&data_key);
+    return st;
+}
+
+kmse_st kmse_change_read(struct kmse_keyfile **file,
+                         const struct kmse_rotation *r, const char *name,
+                         struct kmse_why *why)
+{
+    struct kmse_keyfile *read = NULL;
+    KMSE_TRY(kmse_keyfile_read(&read, r->folder, name, NULL, why));
+    kmse_st st = open_version(r, read, kmse_keyfile_newest(read), why);
+    if (!kmse_is_ok(st)) {
+        kmse_keyfile_free(read);
+        return st;
+    }
+    *file = read;
+    return KMSE_OK;
+}
+
+kmse_st kmse_change_begin(struct kmse_keyfile **file,
+                          const struct kmse_keyfile *old, struct kmse_why *why)
+{
+    char *json = NULL;
+    KMSE_TRY(kmse_keyfile_print(&json, old));
+    kmse_st st = kmse_keyfile_parse(file, json, strlen(json), old->name,
+                                    "the key file as read", why);
+    free(json);
+    return st;
+}
+
+kmse_st kmse_change_prove_copy(const struct kmse_rotation *r,
+                               const struct kmse_keyfile *file,
+                               const struct kmse_version *version,
+                               struct kmse_copy *copy, struct kmse_why *why)
+{
+    struct kmse_version alone = *version;
+    alone.copies = copy;
+    alone.copy_count = 1;
+    return open_version(r, file, &alone, why);
+}
+
+/* --- proof before a write ----------------------------------------------- */
+
+static bool same_copy(const struct kmse_copy *a, const struct kmse_copy *b)
+{
+    return strcmp(a->kms, b->kms) == 0 && a->adopted == b->adopted
+           && a->blob.len == b->blob.len
+           && memcmp(a->blob.bytes, b->blob.bytes, a->blob.len) == 0
+           && kmse_kms_context_equal(&a->context, &b->context);
+}
+
+/* version: NULL has none. */
+static bool has_copy(const struct kmse_version *version,
+                     const struct kmse_copy *copy)
+{
+    for (size_t i = 0; version != NULL && i < version->copy_count; i++) {
+        if (same_copy(&version->copies[i], copy))
+            return true;
+    }
+    return false;
+}
+
+static bool lost_a_copy(const struct kmse_version *old,
+                        const struct kmse_version *version)
+{
+    for (size_t i = 0; old != NULL && i < old->copy_count; i++) {
+        if (!has_copy(version, &old->copies[i]))
+            return true;
+    }
+    return false;
+}
+
+static kmse_st prove_the_rest(const struct kmse_rotation *r,
+                              const struct kmse_keyfile *file,
+                              const struct kmse_version *version,
+                              struct kmse_why *why)
+{
+    struct kmse_why of_rest = {""};
+    kmse_st st = open_version(r, file, version, &of_rest);
+    if (kmse_is_ok(st))
+        return KMSE_OK;
+    return kmse_fail(why, st.reason,
+                     "nothing is dropped, for no copy that would stay opens: "
+                     "%.440s",
+                     of_rest.text);
+}
+
+static kmse_st prove_version(const struct kmse_rotation *r,
+                             const struct kmse_keyfile *file,
+                             const struct kmse_version *old,
+                             const struct kmse_version *version,
+                             struct kmse_why *why)
+{
+    bool proven = false;
+    for (size_t i = 0; i < version->copy_count; i++) {
+        if (has_copy(old, &version->copies[i]))
+            continue;
+        KMSE_TRY(
+            kmse_change_prove_copy(r, file, version, &version->copies[i], why));
+        proven = true;
+    }
+    if (!proven && lost_a_copy(old, version)
+        && version->state != KMSE_VERSION_DESTROYED)
+        return prove_the_rest(r, file, version, why);
+    return KMSE_OK;
+}
+
+/*
+ * Not what is in memory is proven but what a reader will find: the bytes to be
+ * written, parsed again.
+ */
+static kmse_st prove(const struct kmse_rotation *r,
+                     const struct kmse_keyfile *old,
+                     const struct kmse_keyfile *file, struct kmse_why *why)
+{
+    char *json = NULL;
+    struct kmse_keyfile *again = NULL;
+    KMSE_TRY(kmse_keyfile_print(&json, file));
+    kmse_st st = kmse_keyfile_parse(&again, json, strlen(json), file->name,
+                                    "the new key file", why);
+    for (size_t i = 0; kmse_is_ok(st) && i < again->version_count; i++) {
+        const struct kmse_version *version = &again->versions[i];
+        st = prove_version(r, again,
+                           old != NULL ? kmse_keyfile_find(old, version->number)
+                                       : NULL,
+                           version, why);
+    }
+    kmse_keyfile_free(again);
+    free(json);
+    return st;
+}
+
+static kmse_st read_back(const struct kmse_rotation *r,
+                         const struct kmse_keyfile *file, struct kmse_why *why)
+{
+    char *wanted = NULL, *found = NULL;
+    struct kmse_keyfile *again = NULL;
+    KMSE_TRY(kmse_keyfile_print(&wanted, file));
+    kmse_st st = kmse_keyfile_read(&again, r->folder, file->name, NULL, why);
+    if (kmse_is_ok(st))
+        st = kmse_keyfile_print(&found, again);
+    if (kmse_is_ok(st) && strcmp(wanted, found) != 0)
+        st = kmse_fail(why, KMSE_R_FILE,
+                       "%s/%s.json: what was read back is not what was written",
+                       r->folder, file->name);
+    kmse_keyfile_free(again);
+    free(found);
+    free(wanted);
+    return st;
+}
+
+kmse_st kmse_change_write(const struct kmse_rotation *r,
+                          const struct kmse_keyfile *old,
+                          const struct kmse_keyfile *file, struct kmse_why *why)
+{
+    KMSE_TRY(prove(r, old, file, why));
+    KMSE_TRY(kmse_keyfile_write(file, r->folder, why));
+    return read_back(r, file, why);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMSE_KEYRING_CHANGE_H
+#define KMSE_KEYRING_CHANGE_H
+
+#include "keyring/rotation.h"
+
+/* Inside keyring: how a key file is changed, all of it under the file's lock.
+ */
+
+/* A file that does not fit its MAC is not built upon. */
+kmse_st kmse_change_read(struct kmse_keyfile **file,
+                         const struct kmse_rotation *r, const char *name,
+                         struct kmse_why *why) KMSE_MUST_CHECK;
+
+/* A copy of old, to be changed. */
+kmse_st kmse_change_begin(struct kmse_keyfile **file,
+                          const struct kmse_keyfile *old,
+                          struct kmse_why *why) KMSE_MUST_CHECK;
+
+/*
+ * Write file in the place of old (NULL: there is none), and read it back.
+ * Before, of what a reader will find, these must open through their own master
+ * keys, and fit the commitment:
+ *   each copy that old does not have;
+ *   of a version that lost a copy, one at least. The lost copy need not open
+ *   any more: its Region may be gone.
+ * Copies that were there and stay are not asked for: an outage of one KMS must
+ * not keep anyone from adding a copy in another.
+ */
+kmse_st kmse_change_write(const struct kmse_rotation *r,
+                          const struct kmse_keyfile *old,
+                          const struct kmse_keyfile *file,
+                          struct kmse_why *why) KMSE_MUST_CHECK;
+
+/* Whether the copy, alone, opens the version now and fits its commitment. */
+kmse_st kmse_change_prove_copy(const struct kmse_rotation *r,
+                               const struct kmse_keyfile *file,
+                               const struct kmse_version *version,
+                               struct kmse_copy *copy,
+                               struct kmse_why *why) KMSE_MUST_CHECK;
+
+#endif

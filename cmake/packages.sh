@@ -8,6 +8,7 @@
 #   cmd:NAME   a program      pc:NAME   a library's pkg-config file
 #   py:NAME    a module of /usr/bin/python3
 #   so:NAME    a library gcc finds     file:PATH   a file     gem:NAME   of ruby
+# A dash: Fedora has none, and there it is not needed.
 kmse_needs='
 build cmd:gcc            gcc                  gcc
 build so:crt1.o          libc6-dev            glibc-devel
@@ -18,6 +19,7 @@ build pc:libcrypto       libssl-dev           openssl-devel
 build pc:libcjson        libcjson-dev         cjson-devel
 build pc:libcurl         libcurl4-openssl-dev libcurl-devel
 build pc:expat           libexpat1-dev        expat-devel
+build pc:libevent_core   libevent-dev         libevent-devel
 build cmd:openssl        openssl              openssl
 demo  pc:sqlite3         libsqlite3-dev       sqlite-devel
 demo  cmd:sqlite3        sqlite3              sqlite
@@ -27,6 +29,9 @@ test  cmd:clang-format   clang-format         clang-tools-extra
 test  so:libasan.so      gcc                  libasan
 test  so:libubsan.so     gcc                  libubsan
 test  so:libtsan.so      gcc                  libtsan
+test  so:libcurl-gnutls.so.4 libcurl3-gnutls -
+test  pc:libsystemd      libsystemd-dev       systemd-devel
+test  cmd:systemd-analyze systemd             systemd
 test  pc:cmocka          libcmocka-dev        libcmocka-devel
 test  file:/usr/bin/python3 python3           python3
 test  py:pytest          python3-pytest       python3-pytest
@@ -71,6 +76,7 @@ kmse_missing()
         *) continue ;;
         esac
         kmse_probe "$probe" && continue
+        [ "$fedora" != - ] || command -v apt-get >/dev/null 2>&1 || continue
         case $kmse_field in
         debian) echo "$debian" ;;
         fedora) echo "$fedora" ;;

@@ -213,9 +213,9 @@ const struct kmse_verb kmse_verb_create = {
                " its blob, which the first master key made,\nor imported:"
                " 32 bytes, 64 hex digits, or base64.",
     .takes = KMSE_OPTION_KEYS | KMSE_OPTION_MASTER_KEY | KMSE_OPTION_CONTEXT
-             | KMSE_OPTION_MAX_MESSAGES | KMSE_OPTION_MAX_BYTES
-             | KMSE_OPTION_FROM_CIPHERTEXT | KMSE_OPTION_BLOB_CONTEXT
-             | KMSE_OPTION_FROM_PLAINTEXT,
+             | KMSE_OPTION_ROTATE_AFTER | KMSE_OPTION_MAX_MESSAGES
+             | KMSE_OPTION_MAX_BYTES | KMSE_OPTION_FROM_CIPHERTEXT
+             | KMSE_OPTION_BLOB_CONTEXT | KMSE_OPTION_FROM_PLAINTEXT,
     .needs = KMSE_OPTION_KEYS | KMSE_OPTION_MASTER_KEY,
     .operands_min = 1,
     .operands_max = 1,

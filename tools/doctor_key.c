@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "tools/duration.h"
+
 enum { WRITE_BY_OTHERS = 0022, CLOCK_SKEW_S = 60, SUBJECT_LEN = 160 };
 
 static bool check_folder_mode(struct kmse_doctor *doctor, const char *folder)
@@ -121,6 +123,35 @@ static void check_versions(struct kmse_doctor *doctor,
                    destroyed > 0 ? " (others are destroyed)" : "");
 }
 
+static void note_revoked(const struct kmse_keyfile *file)
+{
+    for (size_t i = 0; i < file->version_count; i++) {
+        if (file->versions[i].state == KMSE_VERSION_REVOKED)
+            kmse_doctor_note("%s version %u is revoked: what it encrypted does"
+                             " not open",
+                             file->name, (unsigned)file->versions[i].number);
+    }
+}
+
+static void check_rotation(struct kmse_doctor *doctor,
+                           const struct kmse_keyfile *file, const char *folder,
+                           int64_t now_s)
+{
+    struct kmse_due due = kmse_due_of(file, now_s, NULL);
+    char age[KMSE_AGE_LEN];
+    if (kmse_due_is_now(&due)) {
+        kmse_age_print(age, now_s - due.at_s);
+        kmse_doctor_find(doctor, "%s: its rotation is %s overdue", file->name,
+                         age);
+        kmse_doctor_mend("kms-envelope rotate %s --keys '%s', and see why no"
+                         " timer does: kms-envelope-rotate.timer",
+                         file->name, folder);
+    } else if (due.state == KMSE_DUE_SOON) {
+        kmse_age_print(age, due.at_s - now_s);
+        kmse_doctor_note("%s: its rotation is due in %s", file->name, age);
+    }
+}
+
 static void check_key(struct kmse_doctor *doctor,
                       const struct kmse_session *session, const char *folder,
                       const char *name)
@@ -133,6 +164,8 @@ static void check_key(struct kmse_doctor *doctor,
         return;
     }
     check_times(doctor, file, kmse_session_now(session));
+    check_rotation(doctor, file, folder, kmse_session_now(session));
+    note_revoked(file);
     check_versions(doctor, session, file);
     kmse_keyfile_free(file);
 }

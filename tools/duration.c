@@ -40,6 +40,15 @@ kmse_st kmse_duration_parse(int64_t *seconds, const char *text)
     return KMSE_OK;
 }
 
+void kmse_duration_print(char out[KMSE_DURATION_LEN], int64_t seconds)
+{
+    size_t i = UNIT_COUNT - 1;
+    while (i > 0 && seconds % UNITS[i].seconds != 0)
+        i--;
+    snprintf(out, KMSE_DURATION_LEN, "%" PRId64 "%c",
+             seconds / UNITS[i].seconds, UNITS[i].letter);
+}
+
 void kmse_age_print(char out[KMSE_AGE_LEN], int64_t seconds)
 {
     size_t i = UNIT_COUNT - 1;

@@ -25,7 +25,8 @@ static bool is_text(const uint8_t *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         bool printable = bytes[i] >= ' ' && bytes[i] <= '~';
-        if (!printable && strchr("\t\r\n", bytes[i]) == NULL)
+        bool space = bytes[i] == '\t' || bytes[i] == '\r' || bytes[i] == '\n';
+        if (!printable && !space)
             return false;
     }
     return true;

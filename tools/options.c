@@ -16,6 +16,7 @@ struct option_row {
     const char *name;
     const char *argument; /* NULL: takes none; "URI...": several times */
     const char *help;
+    /* NULL: that it was given is all there is to it. */
     kmse_st (*take)(struct kmse_options *options, const char *value,
                     struct kmse_why *why);
 };
@@ -105,31 +106,53 @@ static kmse_st take_from_plaintext(struct kmse_options *options,
     return KMSE_OK;
 }
 
-static kmse_st parse_count(uint64_t *count, const char *option,
-                           const char *value, struct kmse_why *why)
+/* 0 if it is no number from 1. */
+static uint64_t parse_number(const char *value)
 {
     char *end = NULL;
     errno = 0;
     unsigned long long number = strtoull(value, &end, 10);
-    if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0
-        || number == 0)
-        return kmse_fail(why, KMSE_R_PARAMETER, "%s %s: not a number from 1",
-                         option, value);
-    *count = number;
+    bool is_number = value[0] >= '0' && value[0] <= '9' && *end == '\0';
+    return is_number && errno == 0 ? number : 0;
+}
+
+static kmse_st take_limit(uint64_t *limit, const char *option,
+                          const char *value, struct kmse_why *why)
+{
+    uint64_t number = parse_number(value);
+    if (number == 0 && strcmp(value, "none") != 0)
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "%s %s: not a number from 1, nor none", option, value);
+    *limit = number;
+    return KMSE_OK;
+}
+
+static kmse_st take_rotate_after(struct kmse_options *options,
+                                 const char *value, struct kmse_why *why)
+{
+    int64_t seconds = 0;
+    bool is_never = strcmp(value, "never") == 0;
+    if (!is_never
+        && (!kmse_is_ok(kmse_duration_parse(&seconds, value)) || seconds == 0))
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "--rotate-after %s: not a time up to ten years, such"
+                         " as 12h, 90d, nor never",
+                         value);
+    options->policy.rotate_after_s = (uint64_t)seconds;
     return KMSE_OK;
 }
 
 static kmse_st take_max_messages(struct kmse_options *options,
                                  const char *value, struct kmse_why *why)
 {
-    return parse_count(&options->policy.max_messages, "--max-messages", value,
-                       why);
+    return take_limit(&options->policy.max_messages, "--max-messages", value,
+                      why);
 }
 
 static kmse_st take_max_bytes(struct kmse_options *options, const char *value,
                               struct kmse_why *why)
 {
-    return parse_count(&options->policy.max_bytes, "--max-bytes", value, why);
+    return take_limit(&options->policy.max_bytes, "--max-bytes", value, why);
 }
 
 static kmse_st take_active_in(struct kmse_options *options, const char *value,
@@ -161,13 +184,45 @@ static kmse_st take_drop(struct kmse_options *options, const char *value,
     return add_uri(&options->drop, "--drop", value, why);
 }
 
-static kmse_st take_json(struct kmse_options *options, const char *value,
-                         struct kmse_why *why)
+static kmse_st take_version(struct kmse_options *options, const char *value,
+                            struct kmse_why *why)
 {
-    (void)value;
-    (void)why;
-    options->json = true;
+    uint64_t number = parse_number(value);
+    if (number == 0 || number > KMSE_VERSION_MAX)
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "--version %s: not a version's number", value);
+    options->version = (uint32_t)number;
     return KMSE_OK;
+}
+
+static kmse_st take_config(struct kmse_options *options, const char *value,
+                           struct kmse_why *why)
+{
+    (void)why;
+    options->config = value;
+    return KMSE_OK;
+}
+
+static kmse_st take_socket(struct kmse_options *options, const char *value,
+                           struct kmse_why *why)
+{
+    if (value[0] == '\0')
+        return kmse_fail(why, KMSE_R_PARAMETER, "--socket: no path given");
+    options->socket = value;
+    return KMSE_OK;
+}
+
+/* Of those that take no value. */
+static void set_flags(struct kmse_options *options)
+{
+    const unsigned given = options->given;
+    options->all = (given & KMSE_OPTION_ALL) != 0;
+    options->if_due = (given & KMSE_OPTION_IF_DUE) != 0;
+    options->rotate = (given & KMSE_OPTION_ROTATE) != 0;
+    options->undo = (given & KMSE_OPTION_UNDO) != 0;
+    options->yes = (given & KMSE_OPTION_YES) != 0;
+    options->json = (given & KMSE_OPTION_JSON) != 0;
+    options->live = (given & KMSE_OPTION_LIVE) != 0;
 }
 
 static const struct option_row ROWS[] = {
@@ -176,6 +231,8 @@ static const struct option_row ROWS[] = {
      "wrap with it; any of several unwraps", take_master_key},
     {KMSE_OPTION_CONTEXT, "context", "NAME=VALUE...",
      "a pair of the KMS encryption context", take_context},
+    {KMSE_OPTION_ROTATE_AFTER, "rotate-after", "TIME",
+     "a new version is due then: 12h, 90d; or never", take_rotate_after},
     {KMSE_OPTION_MAX_MESSAGES, "max-messages", "N",
      "messages that one process may encrypt under one version",
      take_max_messages},
@@ -188,6 +245,10 @@ static const struct option_row ROWS[] = {
      "a pair of the context that FILE was made with", take_blob_context},
     {KMSE_OPTION_FROM_PLAINTEXT, "from-plaintext", "-",
      "import the data key from standard input", take_from_plaintext},
+    {KMSE_OPTION_ALL, "all", NULL, "every key of DIR whose policy says when",
+     NULL},
+    {KMSE_OPTION_IF_DUE, "if-due", NULL, "only if its policy says that it is",
+     NULL},
     {KMSE_OPTION_ACTIVE_IN, "active-in", "TIME",
      "encrypt with it only then: 90, 90s, 10m, 2h, 7d; now if not given",
      take_active_in},
@@ -197,7 +258,17 @@ static const struct option_row ROWS[] = {
      take_add},
     {KMSE_OPTION_DROP, "drop", "URI...", "no more copy under this master key",
      take_drop},
-    {KMSE_OPTION_JSON, "json", NULL, "print JSON, for programs", take_json},
+    {KMSE_OPTION_VERSION, "version", "N", "the number of the version",
+     take_version},
+    {KMSE_OPTION_ROTATE, "rotate", NULL, "with a new version, in the same step",
+     NULL},
+    {KMSE_OPTION_UNDO, "undo", NULL, "make it active again", NULL},
+    {KMSE_OPTION_YES, "yes", NULL, "do not ask", NULL},
+    {KMSE_OPTION_JSON, "json", NULL, "print JSON, for programs", NULL},
+    {KMSE_OPTION_CONFIG, "config", "FILE", "in place of the usual one",
+     take_config},
+    {KMSE_OPTION_SOCKET, "socket", "PATH", "the agent's socket", take_socket},
+    {KMSE_OPTION_LIVE, "live", NULL, "ask the agent of this host", NULL},
 };
 enum { ROW_COUNT = sizeof(ROWS) / sizeof(ROWS[0]), HELP_VALUE = ROW_COUNT };
 
@@ -252,7 +323,6 @@ kmse_st kmse_options_parse(struct kmse_options *options,
     struct option known[ROW_COUNT + 2];
     list_options(known, verb);
     *options = (struct kmse_options){0};
-    unsigned given = 0;
     optind = 0; /* glibc and musl: begin anew */
     opterr = 0;
     for (;;) {
@@ -265,10 +335,12 @@ kmse_st kmse_options_parse(struct kmse_options *options,
             options->help = true;
             return KMSE_OK;
         }
-        KMSE_TRY(ROWS[row].take(options, optarg, why));
-        given |= ROWS[row].bit;
+        options->given |= ROWS[row].bit;
+        if (ROWS[row].take != NULL)
+            KMSE_TRY(ROWS[row].take(options, optarg, why));
     }
-    KMSE_TRY(check_given(verb, given, argc - optind, why));
+    set_flags(options);
+    KMSE_TRY(check_given(verb, options->given, argc - optind, why));
     options->operand = optind < argc ? argv[optind] : NULL;
     return verb->check != NULL ? verb->check(options, why) : KMSE_OK;
 }
@@ -315,18 +387,27 @@ static void print_usage(const struct kmse_verb *verb)
     printf("\n\n");
 }
 
+static bool is_repeated(const struct option_row *row)
+{
+    return row->argument != NULL && strstr(row->argument, "...") != NULL;
+}
+
 void kmse_options_help(const struct kmse_verb *verb)
 {
     print_usage(verb);
     printf("%s\n", verb->summary);
     if (verb->details != NULL)
         printf("%s\n", verb->details);
+    bool repeated = false;
     for (size_t row = 0; row < ROW_COUNT; row++) {
         if ((verb->takes & ROWS[row].bit) == 0)
             continue;
+        repeated = repeated || is_repeated(&ROWS[row]);
         printf("%s  --%-15s %-13s %s\n",
                verb->takes & (ROWS[row].bit - 1U) ? "" : "\n", ROWS[row].name,
                ROWS[row].argument != NULL ? ROWS[row].argument : "",
                ROWS[row].help);
     }
+    if (repeated)
+        puts("\nWhat ends in ... may be given several times.");
 }

@@ -9,21 +9,31 @@
 #include "keyring/keyfile.h"
 #include "kms/kms.h"
 
-/* Which options a verb takes. */
+/* Which options a verb takes: in the order of their help. */
 enum kmse_option {
     KMSE_OPTION_KEYS = 1 << 0,
     KMSE_OPTION_MASTER_KEY = 1 << 1,
     KMSE_OPTION_CONTEXT = 1 << 2,
-    KMSE_OPTION_MAX_MESSAGES = 1 << 3,
-    KMSE_OPTION_MAX_BYTES = 1 << 4,
-    KMSE_OPTION_FROM_CIPHERTEXT = 1 << 5,
-    KMSE_OPTION_BLOB_CONTEXT = 1 << 6,
-    KMSE_OPTION_FROM_PLAINTEXT = 1 << 7,
-    KMSE_OPTION_ACTIVE_IN = 1 << 8,
-    KMSE_OPTION_TO = 1 << 9,
-    KMSE_OPTION_ADD = 1 << 10,
-    KMSE_OPTION_DROP = 1 << 11,
-    KMSE_OPTION_JSON = 1 << 12,
+    KMSE_OPTION_ROTATE_AFTER = 1 << 3,
+    KMSE_OPTION_MAX_MESSAGES = 1 << 4,
+    KMSE_OPTION_MAX_BYTES = 1 << 5,
+    KMSE_OPTION_FROM_CIPHERTEXT = 1 << 6,
+    KMSE_OPTION_BLOB_CONTEXT = 1 << 7,
+    KMSE_OPTION_FROM_PLAINTEXT = 1 << 8,
+    KMSE_OPTION_ALL = 1 << 9,
+    KMSE_OPTION_IF_DUE = 1 << 10,
+    KMSE_OPTION_ACTIVE_IN = 1 << 11,
+    KMSE_OPTION_TO = 1 << 12,
+    KMSE_OPTION_ADD = 1 << 13,
+    KMSE_OPTION_DROP = 1 << 14,
+    KMSE_OPTION_VERSION = 1 << 15,
+    KMSE_OPTION_ROTATE = 1 << 16,
+    KMSE_OPTION_UNDO = 1 << 17,
+    KMSE_OPTION_YES = 1 << 18,
+    KMSE_OPTION_JSON = 1 << 19,
+    KMSE_OPTION_CONFIG = 1 << 20,
+    KMSE_OPTION_SOCKET = 1 << 21,
+    KMSE_OPTION_LIVE = 1 << 22,
 };
 
 /* The table of verbs has one of these for each; one file a verb. */
@@ -52,6 +62,7 @@ struct kmse_uris {
 /* A parsed command line. Strings are argv's. */
 struct kmse_options {
     bool help;
+    unsigned given; /* enum kmse_option, or-ed */
     const char *keys;
     struct kmse_uris master_keys;
     struct kmse_kms_context context;
@@ -59,9 +70,15 @@ struct kmse_options {
     const char *from_ciphertext;
     struct kmse_kms_context blob_context;
     bool from_plaintext; /* of standard input */
+    bool all, if_due;
     int64_t active_in_s;
     struct kmse_uris to, add, drop;
+    uint32_t version;
+    bool rotate, undo, yes;
     bool json;
+    const char *config;
+    const char *socket;
+    bool live;
     const char *operand; /* the first, or NULL */
 };
 

@@ -10,19 +10,30 @@
 #include "tools/duration.h"
 #include "tools/verbs.h"
 
-enum { NAME_WIDTH_MIN = 3 };
+enum { NAME_WIDTH_MIN = 3, ROTATION_LEN = sizeof("due in ") + KMSE_AGE_LEN };
 
 const char *kmse_status_state(const struct kmse_version *version, int64_t now_s)
 {
-    switch (version->state) {
-    case KMSE_VERSION_ACTIVE:
-        return version->active_from_s > now_s ? "pending" : "active";
-    case KMSE_VERSION_RETIRED:
-        return "retired";
-    case KMSE_VERSION_DESTROYED:
-        return "destroyed";
+    if (version->state == KMSE_VERSION_ACTIVE && version->active_from_s > now_s)
+        return "pending";
+    return kmse_version_state_name(version->state);
+}
+
+/* By policy; of the newest version alone, since the next follows that. */
+static void print_rotation(char out[ROTATION_LEN],
+                           const struct kmse_keyfile *file,
+                           const struct kmse_version *version, int64_t now_s)
+{
+    struct kmse_due due = kmse_due_of(file, now_s, NULL);
+    char left[KMSE_AGE_LEN];
+    if (version != kmse_keyfile_newest(file) || due.state == KMSE_DUE_NEVER) {
+        snprintf(out, ROTATION_LEN, "-");
+    } else if (kmse_due_is_now(&due)) {
+        snprintf(out, ROTATION_LEN, "overdue");
+    } else {
+        kmse_age_print(left, due.at_s - now_s);
+        snprintf(out, ROTATION_LEN, "due in %s", left);
     }
-    return "unknown";
 }
 
 static void print_version(const struct kmse_keyfile *file,
@@ -30,13 +41,16 @@ static void print_version(const struct kmse_keyfile *file,
                           int64_t now_s)
 {
     char number[16], from[KMSE_TIME_LEN], age[KMSE_AGE_LEN];
+    char rotation[ROTATION_LEN];
     bool encrypts = version == kmse_keyfile_current(file, now_s);
     snprintf(number, sizeof(number), "%s%u", encrypts ? "*" : "",
              (unsigned)version->number);
     kmse_time_print(from, version->active_from_s);
     kmse_age_print(age, now_s - version->created_s);
-    int column = printf("%-*s  %7s  %-9s  %-20s  %5s", name_width, file->name,
-                        number, kmse_status_state(version, now_s), from, age);
+    print_rotation(rotation, file, version, now_s);
+    int column =
+        printf("%-*s  %7s  %-9s  %-20s  %5s  %-12s", name_width, file->name,
+               number, kmse_status_state(version, now_s), from, age, rotation);
     for (size_t i = 0; i < version->copy_count; i++) {
         const struct kmse_copy *copy = &version->copies[i];
         printf("%*s  %s%s", i > 0 ? column : 0, "", copy->kms,
@@ -58,13 +72,28 @@ static void print_table(struct kmse_keyfile *const *files, size_t count,
         printf("no keys in %s\n", folder);
         return;
     }
-    printf("%-*s  %7s  %-9s  %-20s  %5s  %s\n", name_width, "KEY", "VERSION",
-           "STATE", "ACTIVE-FROM", "AGE", "MASTER KEYS");
+    printf("%-*s  %7s  %-9s  %-20s  %5s  %-12s  %s\n", name_width, "KEY",
+           "VERSION", "STATE", "ACTIVE-FROM", "AGE", "ROTATION", "MASTER KEYS");
     for (size_t i = 0; i < count; i++) {
         for (size_t v = 0; v < files[i]->version_count; v++)
             print_version(files[i], &files[i]->versions[v], name_width, now_s);
     }
     puts("* encrypts");
+}
+
+static void warn(const struct kmse_keyfile *file, const char *folder,
+                 int64_t now_s)
+{
+    struct kmse_due due = kmse_due_of(file, now_s, NULL);
+    bool is_now = kmse_due_is_now(&due);
+    char age[KMSE_AGE_LEN];
+    if (due.state < KMSE_DUE_SOON)
+        return;
+    kmse_age_print(age, is_now ? now_s - due.at_s : due.at_s - now_s);
+    kmse_tool_hint("%s: its rotation is %s%s%s: kms-envelope rotate %s --keys"
+                   " %s",
+                   file->name, is_now ? "" : "due in ", age,
+                   is_now ? " overdue" : "", file->name, folder);
 }
 
 /* All that can be read; says which cannot. */
@@ -98,8 +127,10 @@ static kmse_st print_files(char *const *names, size_t count, const char *folder,
         st = kmse_status_print_json(files, read, folder, now_s);
     else if (read > 0 || count == 0)
         print_table(files, read, folder, now_s);
-    for (size_t i = 0; i < read; i++)
+    for (size_t i = 0; i < read; i++) {
+        warn(files[i], folder, now_s);
         kmse_keyfile_free(files[i]);
+    }
     free(files);
     return st;
 }

@@ -6,7 +6,7 @@
 
 /* Inside tools: what status.c and status_json.c both say of a version. */
 
-/* "active", "pending" (its time has not come), "retired", "destroyed". */
+/* As in the key file; or "pending": its time has not come. */
 const char *kmse_status_state(const struct kmse_version *version,
                               int64_t now_s);
 

@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "keyring/due.h"
 
 static bool add_text(cJSON *object, const char *name, const char *text)
 {
@@ -88,6 +89,21 @@ static bool add_context(cJSON *object, const struct kmse_keyfile *file)
     return ok;
 }
 
+/* JSON's null where the policy does not say. */
+static bool add_due(cJSON *object, const struct kmse_keyfile *file,
+                    int64_t now_s)
+{
+    static const char DUE[] = "due", LEFT[] = "due-in-seconds";
+    struct kmse_due due = kmse_due_of(file, now_s, NULL);
+    char left[24];
+    if (due.state == KMSE_DUE_NEVER)
+        return cJSON_AddNullToObject(object, DUE) != NULL
+               && cJSON_AddNullToObject(object, LEFT) != NULL;
+    snprintf(left, sizeof(left), "%" PRId64, due.at_s - now_s);
+    return add_time(object, DUE, due.at_s)
+           && cJSON_AddRawToObject(object, LEFT, left) != NULL;
+}
+
 static bool add_key(cJSON *keys, const struct kmse_keyfile *file, int64_t now_s)
 {
     cJSON *object = cJSON_CreateObject();
@@ -100,6 +116,9 @@ static bool add_key(cJSON *keys, const struct kmse_keyfile *file, int64_t now_s)
     bool ok = add_text(object, "name", file->name) && add_text(object, "id", id)
               && add_time(object, "created", file->created_s)
               && add_context(object, file)
+              && add_count(object, "rotate-after-seconds",
+                           file->policy.rotate_after_s)
+              && add_due(object, file, now_s)
               && add_count(object, "max-messages", file->policy.max_messages)
               && add_count(object, "max-bytes", file->policy.max_bytes);
     cJSON *versions = ok ? cJSON_AddArrayToObject(object, "versions") : NULL;

@@ -7,9 +7,12 @@
 extern const struct kmse_verb kmse_verb_create;
 extern const struct kmse_verb kmse_verb_rotate;
 extern const struct kmse_verb kmse_verb_rewrap;
+extern const struct kmse_verb kmse_verb_policy;
+extern const struct kmse_verb kmse_verb_revoke;
 extern const struct kmse_verb kmse_verb_rotate_master;
 extern const struct kmse_verb kmse_verb_status;
 extern const struct kmse_verb kmse_verb_inspect;
 extern const struct kmse_verb kmse_verb_doctor;
+extern const struct kmse_verb kmse_verb_agent; /* where libevent is there */
 
 #endif

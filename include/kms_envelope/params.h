@@ -27,8 +27,19 @@
  * Parameters of the OSSL_PROVIDER (OSSL_PROVIDER_get_params).
  *   keys, default-key   utf8 ptr   as configured
  *   kms-calls           uint64     calls made to any KMS by this provider
+ *   unwraps             uint64     data keys that a KMS or the agent gave
+ *   failures            uint64     and did not give
+ *   hits                uint64     messages that found their data key at hand
+ *   misses              uint64     messages that waited for it
+ *   stale-serves        uint64     hits past max-age, the KMS being away; of a
+ *                                  thread, at most each 100 ms counts as one
  */
-#define KMSE_PARAM_KMS_CALLS "kms-calls"
+#define KMSE_PARAM_KMS_CALLS    "kms-calls"
+#define KMSE_PARAM_UNWRAPS      "unwraps"
+#define KMSE_PARAM_FAILURES     "failures"
+#define KMSE_PARAM_HITS         "hits"
+#define KMSE_PARAM_MISSES       "misses"
+#define KMSE_PARAM_STALE_SERVES "stale-serves"
 
 /* Keys of the provider's section in openssl.cnf; openssl.cnf.example. */
 #define KMSE_CONF_KEYS                 "keys"
@@ -39,6 +50,8 @@
 #define KMSE_CONF_STALE_IF_UNREACHABLE "stale-if-unreachable"
 #define KMSE_CONF_LEGACY_NAMES         "legacy-names"
 #define KMSE_CONF_LIBRARY_CONTEXT      "library-context"
+#define KMSE_CONF_AGENT                "agent"
+#define KMSE_CONF_AGENT_FALLBACK       "agent-fallback"
 
 /* The same, of how a KMS is reached: the tool takes these, too. */
 #define KMSE_CONF_KMS_TIMEOUT                 "kms-timeout"

@@ -46,6 +46,7 @@ typedef struct kmse_st {
     X(KEY_EXISTS, 46, "the key exists already")                                \
     X(KEY_LIMIT, 47, "the key version reached its limit: rotate the key")      \
     X(KEY_VERSIONS_FULL, 48, "the key has no version number left")             \
+    X(KEY_VERSION_REVOKED, 49, "the key version is revoked")                   \
     X(KEYFILE_SYNTAX, 60, "the key file is not valid")                         \
     X(KEYFILE_FIELD, 61, "the key file has a bad field")                       \
     X(KEYFILE_MAC, 62, "the key file was changed by something else")           \
@@ -68,6 +69,7 @@ typedef struct kmse_st {
     X(KMS_STATE, 93, "the master key's state does not allow it")               \
     X(KMS_REFUSED, 94, "the KMS does not take the request")                    \
     X(INTERRUPTED, 95, "the call was given up, for the process forks or ends") \
+    X(AGENT, 96, "the agent cannot be asked")                                  \
     X(CONFIG_VALUE, 100, "bad value in the configuration")                     \
     X(CONFIG_KEY, 101, "unknown key in the configuration")                     \
     X(CONFIG_KEYS_FOLDER, 102, "the folder of key files cannot be read")       \
@@ -90,7 +92,7 @@ static inline bool kmse_is_ok(kmse_st st)
 /* The sentence that belongs to a reason; never NULL. */
 const char *kmse_reason_text(int reason);
 
-enum { KMSE_WHY_LEN = 512 };
+enum { KMSE_WHY_LEN = 1024 };
 
 /* Details of a failure, for people: one line, no secret, NUL-terminated. */
 struct kmse_why {

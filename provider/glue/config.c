@@ -14,6 +14,7 @@
 #include "base/setting.h"
 #include "glue/config_section.h"
 #include "keyring/keyfile.h"
+#include "kms/agent_client.h"
 #include "kms/aws_options.h"
 #include "kms_envelope/params.h"
 
@@ -94,6 +95,18 @@ static kmse_st parse_library_context(void *field, const char *key,
     return kmse_setting_bad(key, value, "auto, private or host", why);
 }
 
+/* It need not be there yet: the agent may start after us. */
+static kmse_st parse_socket(void *field, const char *key, const char *value,
+                            struct kmse_why *why)
+{
+    if (value[0] != '/' || strlen(value) > KMSE_AGENT_PATH_MAX)
+        return kmse_setting_bad(key, value,
+                                "the absolute path of the agent's socket, at "
+                                "most 107 bytes",
+                                why);
+    return kmse_setting_text(field, value);
+}
+
 /* --- the table ---------------------------------------------------------- */
 
 struct option {
@@ -118,6 +131,8 @@ static const struct option OPTIONS[] = {
     {KMSE_CONF_LEGACY_NAMES, parse_yes_no, "yes", FIELD(legacy_names)},
     {KMSE_CONF_LIBRARY_CONTEXT, parse_library_context, "auto",
      FIELD(library_context)},
+    {KMSE_CONF_AGENT, parse_socket, NULL, FIELD(agent)},
+    {KMSE_CONF_AGENT_FALLBACK, parse_yes_no, "no", FIELD(agent_fallback)},
 };
 enum { OPTION_COUNT = sizeof(OPTIONS) / sizeof(OPTIONS[0]) };
 
@@ -199,6 +214,7 @@ void kmse_config_wipe(struct kmse_config *config)
 {
     free(config->default_key);
     free(config->keys);
+    free(config->agent);
     kmse_aws_options_wipe(&config->aws);
     *config = (struct kmse_config){0};
 }

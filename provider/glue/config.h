@@ -28,6 +28,8 @@ struct kmse_config {
     uint64_t max_bytes;
     bool legacy_names;
     enum kmse_library_context library_context;
+    char *agent; /* path of its socket, or NULL */
+    bool agent_fallback;
     struct kmse_aws_options aws;
 };
 

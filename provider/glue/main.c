@@ -60,6 +60,11 @@ static const OSSL_PARAM GETTABLE_PARAMS[] = {
     OSSL_PARAM_utf8_ptr(KMSE_CONF_KEYS, NULL, 0),
     OSSL_PARAM_utf8_ptr(KMSE_CONF_DEFAULT_KEY, NULL, 0),
     OSSL_PARAM_uint64(KMSE_PARAM_KMS_CALLS, NULL),
+    OSSL_PARAM_uint64(KMSE_PARAM_UNWRAPS, NULL),
+    OSSL_PARAM_uint64(KMSE_PARAM_FAILURES, NULL),
+    OSSL_PARAM_uint64(KMSE_PARAM_HITS, NULL),
+    OSSL_PARAM_uint64(KMSE_PARAM_MISSES, NULL),
+    OSSL_PARAM_uint64(KMSE_PARAM_STALE_SERVES, NULL),
     OSSL_PARAM_END,
 };
 
@@ -76,20 +81,36 @@ static int set_text(OSSL_PARAM params[], const char *key, const char *text)
            || OSSL_PARAM_set_utf8_ptr(param, text != NULL ? text : "");
 }
 
+static int set_count(OSSL_PARAM params[], const char *key, uint64_t count)
+{
+    OSSL_PARAM *param = OSSL_PARAM_locate(params, key);
+    return param == NULL || OSSL_PARAM_set_uint64(param, count);
+}
+
+static int set_numbers(OSSL_PARAM params[], struct kmse_ring *ring)
+{
+    struct kmse_numbers numbers;
+    kmse_ring_get_numbers(ring, &numbers);
+    return set_count(params, KMSE_PARAM_KMS_CALLS, kmse_ring_kms_calls(ring))
+           && set_count(params, KMSE_PARAM_UNWRAPS, numbers.unwraps)
+           && set_count(params, KMSE_PARAM_FAILURES, numbers.failures)
+           && set_count(params, KMSE_PARAM_HITS, numbers.hits)
+           && set_count(params, KMSE_PARAM_MISSES, numbers.misses)
+           && set_count(params, KMSE_PARAM_STALE_SERVES, numbers.stale_serves);
+}
+
 static int get_params(void *provctx, OSSL_PARAM params[])
 {
     struct instance *instance = provctx;
     const struct kmse_config *config = &instance->provctx.config;
     OSSL_PARAM *status = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
-    OSSL_PARAM *calls = OSSL_PARAM_locate(params, KMSE_PARAM_KMS_CALLS);
-    uint64_t kms_calls = kmse_ring_kms_calls(instance->provctx.ring);
     return set_text(params, OSSL_PROV_PARAM_NAME, KMSE_PROVIDER_NAME)
            && set_text(params, OSSL_PROV_PARAM_VERSION, KMSE_RELEASE)
            && set_text(params, OSSL_PROV_PARAM_BUILDINFO, KMSE_RELEASE)
            && set_text(params, KMSE_CONF_KEYS, config->keys)
            && set_text(params, KMSE_CONF_DEFAULT_KEY, config->default_key)
            && (status == NULL || OSSL_PARAM_set_int(status, 1))
-           && (calls == NULL || OSSL_PARAM_set_uint64(calls, kms_calls));
+           && set_numbers(params, instance->provctx.ring);
 }
 
 static void teardown(void *provctx)
@@ -140,7 +161,11 @@ static kmse_st make_crypto(struct kmse_crypto **crypto,
 static kmse_st make_ring(struct kmse_provctx *provctx, const OSSL_DISPATCH *in)
 {
     const struct kmse_config *config = &provctx->config;
-    const struct kmse_kms_options kms = {.aws = &config->aws};
+    const struct kmse_kms_options kms = {
+        .aws = &config->aws,
+        .agent = config->agent,
+        .agent_fallback = config->agent_fallback,
+    };
     const struct kmse_ring_options options = {
         .folder = config->keys,
         .default_key = config->default_key,

@@ -268,7 +268,7 @@ static void wake_busy(void)
  * a moment, or, asking a name server that is silent, not in time; the process
  * ends all the same. A mutex and a condition would have to outlive forks.
  */
-static void at_exit(void)
+void kmse_connections_stop(void)
 {
     enum { TRIES = 1000, NS_PER_TRY = 1000000 };
     static const struct timespec PAUSE = {0, NS_PER_TRY};
@@ -286,8 +286,7 @@ static void at_exit(void)
 
 kmse_st kmse_connections_watch(void)
 {
-    return OPENSSL_atexit(at_exit) == 1
-                   && pthread_atfork(NULL, NULL, after_fork_child) == 0
+    return pthread_atfork(NULL, NULL, after_fork_child) == 0
                ? KMSE_OK
                : KMSE_ERR(KMSE_R_MEMORY);
 }

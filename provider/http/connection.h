@@ -35,7 +35,7 @@ struct kmse_connection {
     _Atomic int sockets[KMSE_CONNECTION_SOCKETS_MAX]; /* and 1; 0: none */
 };
 
-/* Once a process: forks and its end are watched. */
+/* Once a process: forks are watched. */
 kmse_st kmse_connections_watch(void) KMSE_MUST_CHECK;
 
 /* One that nobody else has until it is given back; NULL: no memory. */
@@ -48,7 +48,11 @@ bool kmse_connection_set_up(struct kmse_connection *connection);
 /* From another thread: what waits for a peer need not wait any more. */
 void kmse_connection_wake(void *connection);
 
-/* The process comes to its end: OPENSSL_cleanup has begun. */
+/*
+ * The process comes to its end: OPENSSL_cleanup has begun. Calls under way are
+ * interrupted and waited for, though not for long, and connections closed.
+ */
+void kmse_connections_stop(void);
 bool kmse_connections_ending(void);
 
 /* Close those of an owner who has given all of them back. */

@@ -47,6 +47,8 @@ static const struct setting ALWAYS[] = {
     {CURLOPT_SSL_VERIFYPEER, 1},
     {CURLOPT_SSL_VERIFYHOST, 2},
     {CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},
+    /* A session that is resumed is not verified again. */
+    {CURLOPT_SSL_SESSIONID_CACHE, 0},
     /* A proxy is asked for a tunnel, and told nothing else. */
     {CURLOPT_HEADEROPT, CURLHEADER_SEPARATE},
     {CURLOPT_SUPPRESS_CONNECT_HEADERS, 1},

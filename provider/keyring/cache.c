@@ -1,23 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Data keys unwrapped once, cached, refreshed ahead, and given up in time. */
-#include "keyring/key.h"
+#include "keyring/cache.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "keyring/refresher.h"
 
 enum {
-    /* A failed unwrap is not tried again sooner; while a cached data key
-     * serves, each further failure doubles that. */
-    FAILURE_KEPT_MS = 1000,
-    FAILURE_KEPT_MAX_MS = 30000,
     FLIGHT_DEADLINE_S = 10, /* longest wait for another thread's unwrap */
 };
 
-static uint64_t now_ms(const struct kmse_key *key)
+uint64_t kmse_key_now_ms(const struct kmse_key *key)
 {
     const struct kmse_clock *clock = key->environment->clock;
     return clock->elapsed_ms(clock->arg);
@@ -32,8 +27,7 @@ void kmse_entry_wipe(struct kmse_entry *entry)
     *entry = (struct kmse_entry){0};
 }
 
-/* Stop using a data key: live leases fail at their next message. */
-static void locked_drop(struct kmse_key *key, struct kmse_entry *entry)
+void kmse_locked_drop(struct kmse_key *key, struct kmse_entry *entry)
 {
     if (entry->datakey == NULL)
         return;
@@ -42,163 +36,23 @@ static void locked_drop(struct kmse_key *key, struct kmse_entry *entry)
     atomic_fetch_add(&key->generation, 1);
 }
 
-/* Data keys that may not serve any more do not stay in memory. */
-static void locked_drop_expired(struct kmse_key *key, uint64_t now)
+void kmse_locked_drop_expired(struct kmse_key *key)
 {
+    uint64_t now = kmse_key_now_ms(key);
     for (size_t i = 0; i < key->entry_count; i++) {
         struct kmse_entry *entry = &key->entries[i];
         if (entry->datakey != NULL && !entry->in_flight
             && now >= entry->stale_until_ms)
-            locked_drop(key, entry);
+            kmse_locked_drop(key, entry);
     }
 }
 
-static struct kmse_entry *locked_entry(struct kmse_key *key, uint32_t version)
+struct kmse_entry *kmse_locked_entry(struct kmse_key *key, uint32_t version)
 {
     return &key->entries[version - 1];
 }
 
-/* --- unwrapping --------------------------------------------------------- */
-
-static kmse_st unwrap(struct kmse_key *key,
-                      const struct kmse_snapshot *snapshot, uint32_t version,
-                      struct kmse_datakey **datakey, struct kmse_why *why)
-{
-    const struct kmse_key_environment *env = key->environment;
-    struct kmse_secret secret = {0};
-    KMSE_TRY(kmse_keyfile_unwrap(&secret, env->kms, env->crypto, snapshot->file,
-                                 kmse_keyfile_find(snapshot->file, version),
-                                 why));
-
-    struct kmse_datakey *made = NULL;
-    KMSE_TRY(kmse_datakey_new(&made, env->crypto, snapshot->file->id, version,
-                              &secret));
-    made->usage.fork_generation = kmse_fork_generation(env->fork);
-    kmse_st st = kmse_crypto_random(env->crypto, made->usage.nonce_start,
-                                    KMSE_NONCE_LEN);
-    if (!kmse_is_ok(st)) {
-        kmse_datakey_release(made);
-        return st;
-    }
-    *datakey = made;
-    return KMSE_OK;
-}
-
-/*
- * A fleet that started together must not come back together: each refreshes at
- * some time between 75 % and 90 % of max-age.
- */
-static uint64_t refresh_after_ms(const struct kmse_key *key, uint8_t random)
-{
-    enum { QUARTERS = 4, TWENTIETHS = 20, SPREAD = 3, RANDOM_MAX = 255 };
-    uint64_t max_age_ms = key->environment->options.max_age_ms;
-    return max_age_ms / QUARTERS * (QUARTERS - 1)
-           + max_age_ms / TWENTIETHS * SPREAD * random / RANDOM_MAX;
-}
-
-static void locked_land_success(struct kmse_key *key, struct kmse_entry *entry,
-                                struct kmse_datakey **datakey)
-{
-    uint64_t now = now_ms(key);
-    /* The next start is drawn anew with every unwrap: random, and no secret. */
-    entry->refresh_ms =
-        now + refresh_after_ms(key, (*datakey)->usage.nonce_start[0]);
-    /* The commitment says it is the same key: its nonces count on. */
-    if (entry->datakey == NULL) {
-        entry->datakey = *datakey;
-        *datakey = NULL;
-    }
-    entry->expires_ms = now + key->environment->options.max_age_ms;
-    entry->stale_until_ms =
-        entry->expires_ms + key->environment->options.stale_ms;
-    entry->failures = 0;
-    entry->failed_until_ms = 0;
-}
-
-static uint64_t failure_kept_ms(const struct kmse_key *key,
-                                const struct kmse_entry *entry)
-{
-    uint64_t most = key->environment->options.max_age_ms;
-    uint64_t kept = FAILURE_KEPT_MS;
-    if (most > FAILURE_KEPT_MAX_MS)
-        most = FAILURE_KEPT_MAX_MS;
-    for (unsigned i = 1; i < entry->failures && kept < most; i++)
-        kept *= 2;
-    return entry->datakey == NULL || kept < FAILURE_KEPT_MS ? FAILURE_KEPT_MS
-           : kept < most                                    ? kept
-                                                            : most;
-}
-
-/* The KMS does not want the data key to be used any more. */
-static bool is_a_no(kmse_st failed)
-{
-    enum kmse_kms_class class = kmse_kms_classify(failed);
-    return class == KMSE_KMS_DENIED || class == KMSE_KMS_NOT_FOUND;
-}
-
-static void locked_land_failure(struct kmse_key *key, struct kmse_entry *entry,
-                                kmse_st failed, struct kmse_why **why)
-{
-    struct kmse_why *old = entry->failed_why;
-    entry->failed = failed;
-    entry->failed_why = *why;
-    *why = old;
-    entry->failures++;
-    entry->failed_ms = now_ms(key);
-    bool retryable = kmse_kms_classify(failed) == KMSE_KMS_RETRYABLE;
-    bool expired = entry->failed_ms >= entry->expires_ms;
-    if (is_a_no(failed) || (expired && !retryable))
-        locked_drop(key, entry);
-    entry->failed_until_ms = entry->failed_ms + failure_kept_ms(key, entry);
-}
-
-/* The file may have changed during the flight, even to another key's. */
-static void locked_land(struct kmse_key *key,
-                        const struct kmse_snapshot *snapshot, uint32_t version,
-                        kmse_st st, struct kmse_datakey **datakey,
-                        struct kmse_why **why)
-{
-    pthread_cond_broadcast(&key->landed);
-    if (version > key->entry_count)
-        return;
-    struct kmse_entry *entry = locked_entry(key, version);
-    entry->in_flight = false;
-    if (st.reason == KMSE_R_INTERRUPTED)
-        return; /* nothing was learned: whoever needs it asks again */
-    if (!kmse_is_ok(st))
-        locked_land_failure(key, entry, st, why);
-    else if (kmse_keyfile_same_version(snapshot->file, key->snapshot->file,
-                                       version - 1))
-        locked_land_success(key, entry, datakey);
-}
-
-/* Unwrap, with the mutex let go meanwhile. */
-static void locked_fly(struct kmse_key *key, uint32_t version)
-{
-    struct kmse_snapshot *snapshot = kmse_snapshot_acquire(key->snapshot);
-    locked_entry(key, version)->in_flight = true;
-    kmse_st st = key->reload_failed;
-    struct kmse_why reason = key->reload_why;
-    pthread_mutex_unlock(&key->mutex);
-
-    struct kmse_datakey *datakey = NULL;
-    if (kmse_is_ok(st)) {
-        reason.text[0] = '\0';
-        st = unwrap(key, snapshot, version, &datakey, &reason);
-    }
-    struct kmse_why *why = NULL;
-    if (!kmse_is_ok(st) && (why = malloc(sizeof(*why))) != NULL)
-        *why = reason;
-
-    pthread_mutex_lock(&key->mutex);
-    locked_land(key, snapshot, version, st, &datakey, &why);
-    pthread_mutex_unlock(&key->mutex);
-
-    free(why);
-    kmse_datakey_release(datakey);
-    kmse_snapshot_release(snapshot);
-    pthread_mutex_lock(&key->mutex);
-}
+/* --- who may be served ---------------------------------------------------- */
 
 static kmse_st locked_wait(struct kmse_key *key, struct kmse_why *why)
 {
@@ -213,25 +67,47 @@ static kmse_st locked_wait(struct kmse_key *key, struct kmse_why *why)
     return KMSE_OK;
 }
 
-static kmse_st check_state(const struct kmse_key *key,
-                           const struct kmse_version *version, uint32_t number,
-                           struct kmse_why *why)
+static int reason_against(enum kmse_version_state state)
+{
+    switch (state) {
+    case KMSE_VERSION_ACTIVE:
+        return 0;
+    case KMSE_VERSION_REVOKED:
+        return KMSE_R_KEY_VERSION_REVOKED;
+    case KMSE_VERSION_RETIRED:
+        return KMSE_R_KEY_VERSION_RETIRED;
+    case KMSE_VERSION_DESTROYED:
+        return KMSE_R_KEY_VERSION_DESTROYED;
+    }
+    return KMSE_R_INTERNAL;
+}
+
+kmse_st kmse_locked_check_state(const struct kmse_key *key, uint32_t number,
+                                struct kmse_why *why)
 {
     const char *folder = key->environment->options.folder;
+    const struct kmse_version *version =
+        kmse_keyfile_find(key->snapshot->file, number);
     if (version == NULL)
         return kmse_fail(why, KMSE_R_KEY_VERSION_UNKNOWN,
                          "key %s has no version %u in %s/%s.json; was it "
                          "encrypted with another key, or is the file old?",
                          key->name, number, folder, key->name);
-    if (version->state == KMSE_VERSION_RETIRED)
-        return kmse_fail(why, KMSE_R_KEY_VERSION_RETIRED,
-                         "key %s, version %u (%s/%s.json)", key->name, number,
-                         folder, key->name);
-    if (version->state == KMSE_VERSION_DESTROYED)
-        return kmse_fail(why, KMSE_R_KEY_VERSION_DESTROYED,
-                         "key %s, version %u (%s/%s.json)", key->name, number,
-                         folder, key->name);
-    return KMSE_OK;
+    int reason = reason_against(version->state);
+    return reason == 0
+               ? KMSE_OK
+               : kmse_fail(why, reason, "key %s, version %u (%s/%s.json)",
+                           key->name, number, folder, key->name);
+}
+
+/* What may be used for no message still proves the file. */
+static kmse_st locked_check_proves(const struct kmse_key *key, uint32_t number,
+                                   struct kmse_why *why)
+{
+    kmse_st st = kmse_locked_check_state(key, number, why);
+    bool has_copies = st.reason == KMSE_R_KEY_VERSION_REVOKED
+                      || st.reason == KMSE_R_KEY_VERSION_RETIRED;
+    return has_copies ? KMSE_OK : st;
 }
 
 /*
@@ -246,8 +122,8 @@ static bool is_kms_away(const struct kmse_key *key,
            && now - entry->failed_ms <= key->environment->options.max_age_ms;
 }
 
-static bool may_serve(const struct kmse_key *key,
-                      const struct kmse_entry *entry, uint64_t now)
+bool kmse_entry_may_serve(const struct kmse_key *key,
+                          const struct kmse_entry *entry, uint64_t now)
 {
     if (entry->datakey == NULL)
         return false;
@@ -261,43 +137,70 @@ static bool is_refresh_due(const struct kmse_entry *entry, uint64_t now)
            && now >= entry->refresh_ms && now >= entry->failed_until_ms;
 }
 
+void kmse_locked_served(struct kmse_key *key, struct kmse_entry *entry,
+                        uint64_t now)
+{
+    if (is_refresh_due(entry, now))
+        entry->refresh_wanted = key->refresh_wanted = true;
+    if (now >= entry->expires_ms)
+        key->numbers.stale_serves++;
+}
+
+kmse_st kmse_entry_failed(const struct kmse_entry *entry, uint64_t now,
+                          struct kmse_why *why)
+{
+    if (now >= entry->failed_until_ms)
+        return KMSE_OK;
+    if (entry->failed_why != NULL && why != NULL)
+        *why = *entry->failed_why;
+    return entry->failed;
+}
+
+/* Whether a version's data key may be had; asked after each wait. */
+typedef kmse_st check_fn(const struct kmse_key *key, uint32_t version,
+                         struct kmse_why *why);
+
 /* The cached data key, or one unwrap whoever else waits for it too. */
 static kmse_st locked_ensure(struct kmse_key *key, uint32_t version,
-                             struct kmse_datakey **datakey,
-                             struct kmse_why *why)
+                             check_fn *check, struct kmse_datakey **datakey,
+                             bool *missed, struct kmse_why *why)
 {
     for (;;) {
-        KMSE_TRY(check_state(key,
-                             kmse_keyfile_find(key->snapshot->file, version),
-                             version, why));
-        struct kmse_entry *entry = locked_entry(key, version);
-        uint64_t now = now_ms(key);
-        if (may_serve(key, entry, now)) {
-            if (is_refresh_due(entry, now))
-                entry->refresh_wanted = key->refresh_wanted = true;
+        KMSE_TRY(check(key, version, why));
+        struct kmse_entry *entry = kmse_locked_entry(key, version);
+        uint64_t now = kmse_key_now_ms(key);
+        if (kmse_entry_may_serve(key, entry, now)) {
+            kmse_locked_served(key, entry, now);
             *datakey = kmse_datakey_acquire(entry->datakey);
             return KMSE_OK;
         }
-        if (now < entry->failed_until_ms) {
-            if (entry->failed_why != NULL && why != NULL)
-                *why = *entry->failed_why;
-            return entry->failed;
-        }
+        KMSE_TRY(kmse_entry_failed(entry, now, why));
+        *missed = true;
         if (entry->in_flight)
             KMSE_TRY(locked_wait(key, why));
         else
-            locked_fly(key, version);
+            kmse_locked_fly(key, version);
     }
 }
 
+/* A data key that was there to prove the file, and for nothing else. */
+static void locked_drop_if_unusable(struct kmse_key *key, uint32_t version)
+{
+    if (version <= key->entry_count
+        && !kmse_is_ok(kmse_locked_check_state(key, version, NULL)))
+        kmse_locked_drop(key, kmse_locked_entry(key, version));
+}
+
 /* The file's MAC, before anything is encrypted under what the file says. */
-static kmse_st locked_check_mac(struct kmse_key *key, struct kmse_why *why)
+static kmse_st locked_check_mac(struct kmse_key *key, bool *missed,
+                                struct kmse_why *why)
 {
     while (!atomic_load(&key->snapshot->mac_checked)) {
         struct kmse_snapshot *snapshot = kmse_snapshot_acquire(key->snapshot);
+        uint32_t number = kmse_keyfile_newest(snapshot->file)->number;
         struct kmse_datakey *newest = NULL;
-        kmse_st st = locked_ensure(
-            key, kmse_keyfile_newest(snapshot->file)->number, &newest, why);
+        kmse_st st = locked_ensure(key, number, locked_check_proves, &newest,
+                                   missed, why);
         pthread_mutex_unlock(&key->mutex);
         if (kmse_is_ok(st))
             st = kmse_keyfile_check_mac(key->environment->crypto,
@@ -307,6 +210,7 @@ static kmse_st locked_check_mac(struct kmse_key *key, struct kmse_why *why)
         kmse_datakey_release(newest);
         kmse_snapshot_release(snapshot);
         pthread_mutex_lock(&key->mutex);
+        locked_drop_if_unusable(key, number);
         KMSE_TRY(st);
     }
     return KMSE_OK;
@@ -332,12 +236,21 @@ static kmse_st locked_datakey(struct kmse_key *key, uint32_t version,
                               struct kmse_datakey **datakey,
                               struct kmse_why *why)
 {
-    locked_drop_expired(key, now_ms(key));
+    bool missed = false;
+    kmse_locked_drop_expired(key);
+    if (version != 0)
+        KMSE_TRY(kmse_locked_check_state(key, version, why));
     if (version == 0 || version == key->snapshot->file->version_count)
-        KMSE_TRY(locked_check_mac(key, why));
+        KMSE_TRY(locked_check_mac(key, &missed, why));
     if (version == 0)
         KMSE_TRY(locked_current(key, &version, why));
-    return locked_ensure(key, version, datakey, why);
+    KMSE_TRY(locked_ensure(key, version, kmse_locked_check_state, datakey,
+                           &missed, why));
+    if (missed)
+        key->numbers.misses++;
+    else
+        key->numbers.hits++;
+    return KMSE_OK;
 }
 
 /* Those that are wanted; each flight lets the mutex go. */
@@ -348,12 +261,12 @@ void kmse_key_refresh(struct kmse_key *key)
     bool file_is_good = kmse_is_ok(key->reload_failed);
     key->refresh_wanted = false;
     for (uint32_t version = 1; version <= key->entry_count; version++) {
-        struct kmse_entry *entry = locked_entry(key, version);
+        struct kmse_entry *entry = kmse_locked_entry(key, version);
         bool due = file_is_good && entry->refresh_wanted
-                   && is_refresh_due(entry, now_ms(key));
+                   && is_refresh_due(entry, kmse_key_now_ms(key));
         entry->refresh_wanted = false;
         if (due)
-            locked_fly(key, version);
+            kmse_locked_fly(key, version);
     }
     pthread_mutex_unlock(&key->mutex);
     if (atomic_load(&key->generation) != generation)

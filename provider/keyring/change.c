@@ -5,35 +5,68 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
+
+kmse_st kmse_change_lock(const struct kmse_rotation *r, const char *name,
+                         int *lock_fd, struct kmse_why *why)
+{
+    struct kmse_file_mark mark;
+    KMSE_TRY(kmse_keyfile_stat(r->folder, name, &mark, why));
+    return kmse_keyfile_lock(r->folder, name, lock_fd, why);
+}
+
 /* The newest version's data key proves the file as well. */
+static kmse_st unwrap_version(struct kmse_secret *data_key,
+                              const struct kmse_rotation *r,
+                              const struct kmse_keyfile *file,
+                              const struct kmse_version *version,
+                              struct kmse_why *why)
+{
+    KMSE_TRY(
+        kmse_keyfile_unwrap(data_key, r->kms, r->crypto, file, version, why));
+    kmse_st st = KMSE_OK;
+    if (version->number == kmse_keyfile_newest(file)->number)
+        st = kmse_keyfile_check_mac(r->crypto, file, data_key, why);
+    if (!kmse_is_ok(st))
+        kmse_secret_wipe(data_key);
+    return st;
+}
+
 static kmse_st open_version(const struct kmse_rotation *r,
                             const struct kmse_keyfile *file,
                             const struct kmse_version *version,
                             struct kmse_why *why)
 {
     struct kmse_secret data_key = {0};
-    KMSE_TRY(
-        kmse_keyfile_unwrap(&data_key, r->kms, r->crypto, file, version, why));
-    kmse_st st = KMSE_OK;
-    if (version->number == kmse_keyfile_newest(file)->number)
-        st = kmse_keyfile_check_mac(r->crypto, file, &data_key, why);
+    kmse_st st = unwrap_version(&data_key, r, file, version, why);
     kmse_secret_wipe(&data_key);
     return st;
 }
 
-kmse_st kmse_change_read(struct kmse_keyfile **file,
+kmse_st kmse_change_open(struct kmse_keyfile **file, struct kmse_secret *newest,
                          const struct kmse_rotation *r, const char *name,
                          struct kmse_why *why)
 {
     struct kmse_keyfile *read = NULL;
     KMSE_TRY(kmse_keyfile_read(&read, r->folder, name, NULL, why));
-    kmse_st st = open_version(r, read, kmse_keyfile_newest(read), why);
+    kmse_st st =
+        unwrap_version(newest, r, read, kmse_keyfile_newest(read), why);
     if (!kmse_is_ok(st)) {
         kmse_keyfile_free(read);
         return st;
     }
     *file = read;
     return KMSE_OK;
+}
+
+kmse_st kmse_change_read(struct kmse_keyfile **file,
+                         const struct kmse_rotation *r, const char *name,
+                         struct kmse_why *why)
+{
+    struct kmse_secret newest = {0};
+    kmse_st st = kmse_change_open(file, &newest, r, name, why);
+    kmse_secret_wipe(&newest);
+    return st;
 }
 
 kmse_st kmse_change_begin(struct kmse_keyfile **file,
@@ -100,27 +133,40 @@ static kmse_st prove_the_rest(const struct kmse_rotation *r,
         return KMSE_OK;
     return kmse_fail(why, st.reason,
                      "nothing is dropped, for no copy that would stay opens: "
-                     "%.440s",
+                     "%.900s",
                      of_rest.text);
 }
 
+static bool has_another_mac(const struct kmse_keyfile *old,
+                            const struct kmse_keyfile *file)
+{
+    return old == NULL
+           || CRYPTO_memcmp(old->mac, file->mac, KMSE_HMAC_LEN) != 0;
+}
+
+/* old: the file to be replaced, or NULL. */
 static kmse_st prove_version(const struct kmse_rotation *r,
                              const struct kmse_keyfile *file,
-                             const struct kmse_version *old,
+                             const struct kmse_keyfile *old,
                              const struct kmse_version *version,
                              struct kmse_why *why)
 {
+    const struct kmse_version *before =
+        old != NULL ? kmse_keyfile_find(old, version->number) : NULL;
     bool proven = false;
     for (size_t i = 0; i < version->copy_count; i++) {
-        if (has_copy(old, &version->copies[i]))
+        if (has_copy(before, &version->copies[i]))
             continue;
         KMSE_TRY(
             kmse_change_prove_copy(r, file, version, &version->copies[i], why));
         proven = true;
     }
-    if (!proven && lost_a_copy(old, version)
+    if (!proven && lost_a_copy(before, version)
         && version->state != KMSE_VERSION_DESTROYED)
         return prove_the_rest(r, file, version, why);
+    if (!proven && version == kmse_keyfile_newest(file)
+        && has_another_mac(old, file))
+        return open_version(r, file, version, why);
     return KMSE_OK;
 }
 
@@ -138,11 +184,7 @@ static kmse_st prove(const struct kmse_rotation *r,
     kmse_st st = kmse_keyfile_parse(&again, json, strlen(json), file->name,
                                     "the new key file", why);
     for (size_t i = 0; kmse_is_ok(st) && i < again->version_count; i++) {
-        const struct kmse_version *version = &again->versions[i];
-        st = prove_version(r, again,
-                           old != NULL ? kmse_keyfile_find(old, version->number)
-                                       : NULL,
-                           version, why);
+        st = prove_version(r, again, old, &again->versions[i], why);
     }
     kmse_keyfile_free(again);
     free(json);

@@ -7,7 +7,19 @@
 /* Inside keyring: how a key file is changed, all of it under the file's lock.
  */
 
-/* A file that does not fit its MAC is not built upon. */
+/* The lock, of a key that exists; kmse_file_unlock(lock_fd) ends it. */
+kmse_st kmse_change_lock(const struct kmse_rotation *r, const char *name,
+                         int *lock_fd, struct kmse_why *why) KMSE_MUST_CHECK;
+
+/*
+ * A file that does not fit its MAC is not built upon. *newest: the newest
+ * version's data key, which the MAC of what it becomes is made with; the caller
+ * wipes it.
+ */
+kmse_st kmse_change_open(struct kmse_keyfile **file, struct kmse_secret *newest,
+                         const struct kmse_rotation *r, const char *name,
+                         struct kmse_why *why) KMSE_MUST_CHECK;
+/* The same, for a change that leaves the MAC as it is or makes a version. */
 kmse_st kmse_change_read(struct kmse_keyfile **file,
                          const struct kmse_rotation *r, const char *name,
                          struct kmse_why *why) KMSE_MUST_CHECK;
@@ -23,7 +35,8 @@ kmse_st kmse_change_begin(struct kmse_keyfile **file,
  * keys, and fit the commitment:
  *   each copy that old does not have;
  *   of a version that lost a copy, one at least. The lost copy need not open
- *   any more: its Region may be gone.
+ *   any more: its Region may be gone;
+ *   of the newest version one at least, if the MAC is another: it must fit.
  * Copies that were there and stay are not asked for: an outage of one KMS must
  * not keep anyone from adding a copy in another.
  */
@@ -31,6 +44,14 @@ kmse_st kmse_change_write(const struct kmse_rotation *r,
                           const struct kmse_keyfile *old,
                           const struct kmse_keyfile *file,
                           struct kmse_why *why) KMSE_MUST_CHECK;
+
+/*
+ * One more version in memory, under the newest one's master keys, and the MAC
+ * of the file as it then is.
+ */
+kmse_st kmse_change_add_version(const struct kmse_rotation *r,
+                                struct kmse_keyfile *file, int64_t active_in_s,
+                                struct kmse_why *why) KMSE_MUST_CHECK;
 
 /* Whether the copy, alone, opens the version now and fits its commitment. */
 kmse_st kmse_change_prove_copy(const struct kmse_rotation *r,

@@ -8,6 +8,11 @@
 #include "base/secret.h"
 #include "kms_envelope/format.h"
 
+/* What the agent was told of a data key's use. */
+struct kmse_told {
+    uint64_t messages, bytes;
+};
+
 /*
  * What one unwrapped data key has been used for, guarded by the lock of the
  * struct kmse_key that has it.
@@ -17,6 +22,7 @@ struct kmse_usage {
     uint64_t nonces;                     /* handed out after nonce_start */
     uint64_t fork_generation;            /* of the process that drew it */
     uint64_t messages, bytes;            /* granted and not given back */
+    struct kmse_told told;
 };
 
 /* An unwrapped data key: counted, and immutable but for its usage. */

@@ -56,8 +56,7 @@ bool kmse_keyfile_same_version(const struct kmse_keyfile *a,
     return memcmp(a->id, b->id, KMSE_KEY_ID_LEN) == 0
            && memcmp(a->versions[i].commitment, b->versions[i].commitment,
                      KMSE_HMAC_LEN)
-                  == 0
-           && b->versions[i].state == KMSE_VERSION_ACTIVE;
+                  == 0;
 }
 
 /* Move over what still holds; the caller wipes what is left in old. */
@@ -67,7 +66,8 @@ static void move_entries(struct kmse_entry *to, size_t to_count,
 {
     for (size_t i = 0; i < key->entry_count && i < to_count; i++) {
         bool in_flight = key->entries[i].in_flight;
-        if (kmse_keyfile_same_version(key->snapshot->file, snapshot->file, i)) {
+        if (kmse_keyfile_same_version(key->snapshot->file, snapshot->file, i)
+            && snapshot->file->versions[i].state == KMSE_VERSION_ACTIVE) {
             to[i] = key->entries[i];
             key->entries[i] = (struct kmse_entry){0};
             /* A failure may be of the old file's copies: try the new. */
@@ -169,6 +169,11 @@ void kmse_key_look_at_file(struct kmse_key *key)
     }
 }
 
+bool kmse_key_is_look_due(const struct kmse_key *key)
+{
+    return coarse_ms(key) >= atomic_load(&key->next_stat_ms);
+}
+
 void kmse_key_look_at_file_if_due(struct kmse_key *key)
 {
     uint64_t now = coarse_ms(key);
@@ -240,6 +245,15 @@ void kmse_key_parent(struct kmse_key *key)
     pthread_mutex_unlock(&key->mutex);
 }
 
+/* The parent tells the agent what it encrypted before the fork. */
+static void forget_untold(struct kmse_datakey *datakey)
+{
+    if (datakey == NULL)
+        return;
+    datakey->usage.told.messages = datakey->usage.messages;
+    datakey->usage.told.bytes = datakey->usage.bytes;
+}
+
 void kmse_key_child(struct kmse_key *key)
 {
     /* The threads that were unwrapping, and those waiting, are not here. */
@@ -247,6 +261,7 @@ void kmse_key_child(struct kmse_key *key)
     for (size_t i = 0; i < key->entry_count; i++) {
         key->entries[i].in_flight = false;
         key->entries[i].refresh_wanted = false;
+        forget_untold(key->entries[i].datakey);
     }
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);

@@ -70,6 +70,7 @@ struct kmse_key {
     kmse_st reload_failed; /* the file on disk now is bad */
     struct kmse_why reload_why;
     bool refresh_wanted; /* of any entry */
+    struct kmse_numbers numbers;
 
     struct kmse_key *next_refresh; /* the refresher's queue, under its lock */
     bool refresh_queued;
@@ -97,13 +98,17 @@ kmse_st kmse_key_datakey(struct kmse_key *key, uint32_t version,
 /* Unwrap anew, now, what a kmse_key_datakey found due for it. */
 void kmse_key_refresh(struct kmse_key *key);
 
+/* What idle leases have counted goes to the key's numbers. */
+void kmse_key_count_leases(struct kmse_key *key);
+
 /* Between key.c and cache.c. */
 struct kmse_snapshot *kmse_snapshot_acquire(struct kmse_snapshot *snapshot);
 void kmse_snapshot_release(struct kmse_snapshot *snapshot);
-/* Whether b's version of that index is a's, and is active. */
+/* Whether b's version of that index is a's. */
 bool kmse_keyfile_same_version(const struct kmse_keyfile *a,
                                const struct kmse_keyfile *b, size_t index);
 void kmse_key_look_at_file(struct kmse_key *key);
+bool kmse_key_is_look_due(const struct kmse_key *key);
 void kmse_key_look_at_file_if_due(struct kmse_key *key);
 void kmse_entry_wipe(struct kmse_entry *entry);
 

@@ -15,6 +15,17 @@ bool kmse_key_name_is_valid(const char *name)
            && strspn(name, REST) == len;
 }
 
+const char *kmse_version_state_name(enum kmse_version_state state)
+{
+    static const char *const NAMES[KMSE_VERSION_STATES] = {
+        [KMSE_VERSION_ACTIVE] = "active",
+        [KMSE_VERSION_REVOKED] = "revoked",
+        [KMSE_VERSION_RETIRED] = "retired",
+        [KMSE_VERSION_DESTROYED] = "destroyed",
+    };
+    return NAMES[state];
+}
+
 struct kmse_keyfile *kmse_keyfile_new(void)
 {
     return calloc(1, sizeof(struct kmse_keyfile));

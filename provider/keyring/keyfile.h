@@ -18,9 +18,13 @@
 
 enum kmse_version_state {
     KMSE_VERSION_ACTIVE,
+    KMSE_VERSION_REVOKED,   /* used for nothing, until that is undone */
     KMSE_VERSION_RETIRED,   /* does not decrypt; its copies are kept */
     KMSE_VERSION_DESTROYED, /* has no copies any more */
 };
+enum { KMSE_VERSION_STATES = KMSE_VERSION_DESTROYED + 1 };
+/* As key files have it: "active", ... */
+const char *kmse_version_state_name(enum kmse_version_state state);
 
 /*
  * One data key, wrapped by one master key. The context it was wrapped with is
@@ -49,11 +53,14 @@ struct kmse_version {
     size_t copy_count;
 };
 
-/* Limits for one version in one process; 0: as the configuration says. */
 struct kmse_policy {
+    /* For one version in one process; 0: as the configuration says. */
     uint64_t max_messages;
     uint64_t max_bytes;
+    /* A version is to be followed by the next when it is that old; 0: never. */
+    uint64_t rotate_after_s;
 };
+#define KMSE_ROTATE_AFTER_MAX_S ((uint64_t)3660 * 86400) /* ten years */
 
 struct kmse_keyfile {
     char name[KMSE_KEY_NAME_MAX + 1];

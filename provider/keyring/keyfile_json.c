@@ -12,8 +12,9 @@
 #include "base/json.h"
 
 static const char FORMAT[] = "kms-envelope key 1";
-static const char *const STATES[] = {"active", "retired", "destroyed"};
-enum { STATE_COUNT = sizeof(STATES) / sizeof(STATES[0]) };
+static const char MAX_MESSAGES[] = "max-messages";
+static const char MAX_BYTES[] = "max-bytes";
+static const char ROTATE_AFTER[] = "rotate-after"; /* in seconds */
 
 /* Numbers of JSON are doubles: whole up to 2^53. */
 static const double NUMBER_MAX = 9007199254740992.0;
@@ -225,13 +226,15 @@ static kmse_st read_state(const struct place *at, const cJSON *object,
 {
     const char *text = NULL;
     KMSE_TRY(get_text(at, object, "state", &text));
-    for (int i = 0; i < STATE_COUNT; i++) {
-        if (strcmp(text, STATES[i]) == 0) {
-            *state = (enum kmse_version_state)i;
+    for (int i = 0; i < KMSE_VERSION_STATES; i++) {
+        enum kmse_version_state known = (enum kmse_version_state)i;
+        if (strcmp(text, kmse_version_state_name(known)) == 0) {
+            *state = known;
             return KMSE_OK;
         }
     }
-    return bad_field(at, "state", "must be active, retired or destroyed");
+    return bad_field(at, "state",
+                     "must be active, revoked, retired or destroyed");
 }
 
 static kmse_st read_version(const struct place *at, const cJSON *object,
@@ -277,20 +280,31 @@ static kmse_st read_versions(const struct place *at, const cJSON *root,
     return KMSE_OK;
 }
 
+/* 0 if it is not there. */
+static kmse_st get_limit(const struct place *at, const cJSON *object,
+                         const char *field, uint64_t *limit)
+{
+    *limit = 0;
+    return cJSON_GetObjectItemCaseSensitive(object, field) != NULL
+               ? get_number(at, object, field, limit)
+               : KMSE_OK;
+}
+
 static kmse_st read_policy(const struct place *at, const cJSON *root,
                            struct kmse_policy *policy)
 {
-    static const char *const FIELDS[] = {"max-messages", "max-bytes"};
+    static const char *const FIELDS[] = {MAX_MESSAGES, MAX_BYTES, ROTATE_AFTER};
     const cJSON *object = cJSON_GetObjectItemCaseSensitive(root, "policy");
     struct place deeper = *at;
     if (object == NULL)
         return bad_field(at, "policy", "missing");
     snprintf(deeper.path, sizeof(deeper.path), "policy.");
     KMSE_TRY(check_fields(&deeper, object, FIELDS, COUNT_OF(FIELDS)));
-    if (cJSON_HasObjectItem(object, FIELDS[0]))
-        KMSE_TRY(get_number(&deeper, object, FIELDS[0], &policy->max_messages));
-    if (cJSON_HasObjectItem(object, FIELDS[1]))
-        KMSE_TRY(get_number(&deeper, object, FIELDS[1], &policy->max_bytes));
+    KMSE_TRY(get_limit(&deeper, object, MAX_MESSAGES, &policy->max_messages));
+    KMSE_TRY(get_limit(&deeper, object, MAX_BYTES, &policy->max_bytes));
+    KMSE_TRY(get_limit(&deeper, object, ROTATE_AFTER, &policy->rotate_after_s));
+    if (policy->rotate_after_s > KMSE_ROTATE_AFTER_MAX_S)
+        return bad_field(&deeper, ROTATE_AFTER, "must be at most ten years");
     return KMSE_OK;
 }
 
@@ -408,7 +422,7 @@ static bool add_version(cJSON *list, const struct kmse_version *version)
         cJSON_AddNumberToObject(object, "version", version->number)
         && add_time(object, "created", version->created_s)
         && add_time(object, "active-from", version->active_from_s)
-        && add_text(object, "state", STATES[version->state])
+        && add_text(object, "state", kmse_version_state_name(version->state))
         && add_hex(object, "commitment", version->commitment, KMSE_HMAC_LEN);
     cJSON *copies = ok ? cJSON_AddArrayToObject(object, "copies") : NULL;
     ok = copies != NULL;
@@ -417,16 +431,19 @@ static bool add_version(cJSON *list, const struct kmse_version *version)
     return ok;
 }
 
+static bool add_limit(cJSON *object, const char *field, uint64_t limit)
+{
+    return limit == 0
+           || cJSON_AddNumberToObject(object, field, (double)limit) != NULL;
+}
+
 static bool add_policy(cJSON *root, const struct kmse_policy *policy)
 {
     cJSON *object = cJSON_AddObjectToObject(root, "policy");
     return object != NULL
-           && (policy->max_messages == 0
-               || cJSON_AddNumberToObject(object, "max-messages",
-                                          (double)policy->max_messages))
-           && (policy->max_bytes == 0
-               || cJSON_AddNumberToObject(object, "max-bytes",
-                                          (double)policy->max_bytes));
+           && add_limit(object, MAX_MESSAGES, policy->max_messages)
+           && add_limit(object, MAX_BYTES, policy->max_bytes)
+           && add_limit(object, ROTATE_AFTER, policy->rotate_after_s);
 }
 
 static bool add_root(cJSON *root, const struct kmse_keyfile *file)

@@ -46,14 +46,13 @@ kmse_st kmse_keyfile_commitment(uint8_t out[KMSE_HMAC_LEN],
 
 static void print_version(FILE *out, const struct kmse_version *version)
 {
-    static const char *const STATES[] = {"active", "retired", "destroyed"};
     char created[KMSE_TIME_LEN], active_from[KMSE_TIME_LEN];
     char commitment[2 * KMSE_HMAC_LEN + 1];
     kmse_time_print(created, version->created_s);
     kmse_time_print(active_from, version->active_from_s);
     kmse_hex_encode(commitment, version->commitment, KMSE_HMAC_LEN);
     fprintf(out, "version %u %s %s %s %s\n", version->number, created,
-            active_from, STATES[version->state], commitment);
+            active_from, kmse_version_state_name(version->state), commitment);
 }
 
 static void print_text(FILE *out, const struct kmse_keyfile *file)
@@ -70,6 +69,9 @@ static void print_text(FILE *out, const struct kmse_keyfile *file)
     }
     fprintf(out, "policy %" PRIu64 " %" PRIu64 "\n", file->policy.max_messages,
             file->policy.max_bytes);
+    /* Files of releases that did not know it have no such line. */
+    if (file->policy.rotate_after_s != 0)
+        fprintf(out, "rotate-after %" PRIu64 "\n", file->policy.rotate_after_s);
     for (size_t i = 0; i < file->version_count; i++)
         print_version(out, &file->versions[i]);
 }

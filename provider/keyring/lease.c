@@ -46,6 +46,22 @@ slot_for(struct kmse_key *key, enum kmse_direction direction, uint32_t version)
     return &lane->slots[1 + version % KMSE_LANE_OPEN];
 }
 
+/* A message costs no atomic: a lease counts for itself, and tells at times. */
+static void locked_count(struct kmse_lease *lease)
+{
+    lease->key->numbers.hits += lease->hits;
+    lease->hits = 0;
+}
+
+static void count(struct kmse_lease *lease)
+{
+    if (lease == NULL || lease->hits == 0)
+        return;
+    pthread_mutex_lock(&lease->key->mutex);
+    locked_count(lease);
+    pthread_mutex_unlock(&lease->key->mutex);
+}
+
 /* What was granted and not used is not lost to the limits; nonces are. */
 static void lease_free(struct kmse_lease *lease)
 {
@@ -54,6 +70,7 @@ static void lease_free(struct kmse_lease *lease)
     pthread_mutex_lock(&lease->key->mutex);
     lease->datakey->usage.messages -= lease->nonces_left;
     lease->datakey->usage.bytes -= lease->bytes_left;
+    locked_count(lease);
     pthread_mutex_unlock(&lease->key->mutex);
     kmse_gcm_free(lease->gcm);
     kmse_datakey_release(lease->datakey);
@@ -82,6 +99,18 @@ void kmse_key_sweep_leases(struct kmse_key *key, bool all)
             if (lease != NULL && !all && lease->generation == generation)
                 lease = atomic_exchange(slot, lease);
             lease_free(lease);
+        }
+    }
+}
+
+void kmse_key_count_leases(struct kmse_key *key)
+{
+    for (size_t i = 0; i < KMSE_LANES; i++) {
+        for (size_t j = 0; j < KMSE_LANE_SLOTS; j++) {
+            _Atomic(struct kmse_lease *) *slot = &key->lanes[i].slots[j];
+            struct kmse_lease *lease = atomic_exchange(slot, NULL);
+            count(lease);
+            lease_free(atomic_exchange(slot, lease));
         }
     }
 }
@@ -167,8 +196,11 @@ static kmse_st take(struct kmse_lease **lease, struct kmse_key *key,
         else
             lease_free(idle);
     }
-    if (*lease != NULL && is_fresh(*lease))
+    if (*lease != NULL && is_fresh(*lease)) {
+        (*lease)->hits++;
         return KMSE_OK;
+    }
+    count(*lease);
     return renew(lease, key, direction, version, why);
 }
 

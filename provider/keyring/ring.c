@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "keyring/key.h"
+#include "keyring/cache.h"
 #include "keyring/refresher.h"
 
 enum { BUCKETS = 64 };
@@ -243,6 +243,11 @@ static struct kmse_key *add(struct kmse_ring *ring, struct kmse_key *key)
     return there;
 }
 
+struct kmse_key *kmse_ring_find_loaded(struct kmse_ring *ring, const char *name)
+{
+    return lookup(ring, name);
+}
+
 kmse_st kmse_ring_find(struct kmse_ring *ring, const char *name,
                        struct kmse_key **key, struct kmse_why *why)
 {
@@ -266,4 +271,99 @@ kmse_st kmse_ring_find(struct kmse_ring *ring, const char *name,
     }
     *key = found;
     return KMSE_OK;
+}
+
+/* --- numbers ------------------------------------------------------------ */
+
+bool kmse_ring_is_locked(struct kmse_ring *ring)
+{
+    struct kmse_secret probe = {0};
+    /* A pool without a page has nothing that could be unlocked. */
+    bool is_locked =
+        kmse_is_ok(kmse_secret_init(&probe, ring->environment.pool))
+        && kmse_pool_is_locked(ring->environment.pool);
+    kmse_secret_wipe(&probe);
+    return is_locked;
+}
+
+static void tidy(struct kmse_key *key)
+{
+    uint64_t generation = atomic_load(&key->generation);
+    pthread_mutex_lock(&key->mutex);
+    kmse_locked_drop_expired(key);
+    pthread_mutex_unlock(&key->mutex);
+    if (atomic_load(&key->generation) != generation)
+        kmse_key_sweep_leases(key, false);
+}
+
+void kmse_ring_tidy(struct kmse_ring *ring)
+{
+    for_each_key(ring, tidy);
+}
+
+void kmse_ring_get_numbers(struct kmse_ring *ring, struct kmse_numbers *numbers)
+{
+    struct kmse_numbers sum = {0};
+    for (size_t i = 0; i < BUCKETS; i++) {
+        struct kmse_key *key = atomic_load(&ring->buckets[i]);
+        for (; key != NULL; key = atomic_load(&key->next)) {
+            kmse_key_count_leases(key);
+            pthread_mutex_lock(&key->mutex);
+            sum.unwraps += key->numbers.unwraps;
+            sum.failures += key->numbers.failures;
+            sum.hits += key->numbers.hits;
+            sum.misses += key->numbers.misses;
+            sum.stale_serves += key->numbers.stale_serves;
+            pthread_mutex_unlock(&key->mutex);
+        }
+    }
+    *numbers = sum;
+}
+
+static bool locked_describe(struct kmse_cached *cached,
+                            const struct kmse_key *key,
+                            const struct kmse_entry *entry)
+{
+    int64_t now = (int64_t)kmse_key_now_ms(key);
+    if (entry->datakey == NULL)
+        return false;
+    *cached = (struct kmse_cached){
+        .key = key->name,
+        .version = entry->datakey->version,
+        .fresh_ms = (int64_t)entry->expires_ms - now,
+        .serves_ms = (int64_t)entry->stale_until_ms - now,
+        .failures = entry->failures,
+        .messages = entry->datakey->usage.messages,
+        .bytes = entry->datakey->usage.bytes,
+    };
+    return true;
+}
+
+static void
+visit_key(struct kmse_key *key,
+          void (*visit)(void *arg, const struct kmse_cached *cached), void *arg)
+{
+    for (size_t i = 0;; i++) {
+        struct kmse_cached cached;
+        pthread_mutex_lock(&key->mutex);
+        bool more = i < key->entry_count;
+        bool is_cached =
+            more && locked_describe(&cached, key, &key->entries[i]);
+        pthread_mutex_unlock(&key->mutex);
+        if (!more)
+            return;
+        if (is_cached)
+            visit(arg, &cached);
+    }
+}
+
+void kmse_ring_visit(struct kmse_ring *ring,
+                     void (*visit)(void *arg, const struct kmse_cached *cached),
+                     void *arg)
+{
+    for (size_t i = 0; i < BUCKETS; i++) {
+        struct kmse_key *key = atomic_load(&ring->buckets[i]);
+        for (; key != NULL; key = atomic_load(&key->next))
+            visit_key(key, visit, arg);
+    }
 }

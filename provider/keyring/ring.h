@@ -6,6 +6,7 @@
 #include "base/crypto.h"
 #include "base/secret.h"
 #include "keyring/datakey.h"
+#include "kms/kms.h"
 
 /*
  * The ring: all keys of one folder, their data keys unwrapped when needed and
@@ -23,7 +24,7 @@ struct kmse_ring_options {
     uint64_t stale_ms;       /* beyond max age, while the KMS is away */
     uint64_t max_messages;   /* per unwrapped data key */
     uint64_t max_bytes;
-    const struct kmse_kms_options *kms; /* kms.h; or NULL */
+    const struct kmse_kms_options *kms; /* or NULL */
 };
 
 /* Copies the options; takes crypto, on failure too. One reference. */
@@ -42,6 +43,36 @@ void kmse_ring_stop(struct kmse_ring *ring);
 /* Until the background thread has nothing to do: for tests. */
 void kmse_ring_wait(struct kmse_ring *ring);
 uint64_t kmse_ring_kms_calls(const struct kmse_ring *ring);
+/* Whether keys are locked into memory: none is in swap. */
+bool kmse_ring_is_locked(struct kmse_ring *ring);
+/* Wipe what may not serve any more: the next who asks would do it. */
+void kmse_ring_tidy(struct kmse_ring *ring);
+
+/* Since the ring was made. */
+struct kmse_numbers {
+    uint64_t unwraps;  /* data keys that the KMS, or the agent, gave */
+    uint64_t failures; /* and did not give */
+    uint64_t hits;     /* messages that found their data key at hand */
+    uint64_t misses;   /* and that waited for it */
+    /* Hits past max-age, the KMS being away; of a thread, at most each 100 ms
+     * counts as one. */
+    uint64_t stale_serves;
+};
+void kmse_ring_get_numbers(struct kmse_ring *ring,
+                           struct kmse_numbers *numbers);
+
+/* What is cached now, a version each; visit may call nothing of the ring. */
+struct kmse_cached {
+    const char *key;
+    uint32_t version;
+    int64_t fresh_ms;  /* until it expires; less than 0: since when it has */
+    int64_t serves_ms; /* until it stops serving, if the KMS stays away */
+    unsigned failures; /* in a row, since the KMS last gave it */
+    uint64_t messages, bytes; /* encrypted with it by this process */
+};
+void kmse_ring_visit(struct kmse_ring *ring,
+                     void (*visit)(void *arg, const struct kmse_cached *cached),
+                     void *arg);
 
 /*
  * The key of that name; "" is the default key. It lives as long as the ring.
@@ -51,6 +82,30 @@ kmse_st kmse_ring_find(struct kmse_ring *ring, const char *name,
                        struct kmse_key **key,
                        struct kmse_why *why) KMSE_MUST_CHECK;
 const char *kmse_key_name(const struct kmse_key *key);
+/* The same without I/O: NULL if the key was not looked for yet. */
+struct kmse_key *kmse_ring_find_loaded(struct kmse_ring *ring,
+                                       const char *name);
+
+/*
+ * For the agent: a copy of a version's data key. wanted->key is the key's name,
+ * and its id must be the one of our key file. fresh_ms and stale_ms are what is
+ * left of our own time; where the KMS is away, a moment at a time.
+ */
+kmse_st kmse_key_lend(struct kmse_key *key, const struct kmse_wanted *wanted,
+                      struct kmse_loan *loan,
+                      struct kmse_why *why) KMSE_MUST_CHECK;
+
+/* The same without I/O, so without waiting, if it can be done so. */
+enum kmse_lending {
+    KMSE_LENDING_DONE, /* *st says how */
+    KMSE_LENDING_LOOK, /* a look at the key's file is due: kmse_key_look */
+    KMSE_LENDING_WAIT, /* it takes kmse_key_lend */
+};
+enum kmse_lending kmse_key_try_lend(struct kmse_key *key,
+                                    const struct kmse_wanted *wanted,
+                                    struct kmse_loan *loan, kmse_st *st,
+                                    struct kmse_why *why);
+void kmse_key_look(struct kmse_key *key);
 
 /*
  * A lease: one thread's right to use one version in one direction, with AES
@@ -66,6 +121,7 @@ struct kmse_lease {
     uint64_t fork_generation; /* the process's */
     uint64_t recheck_ms;      /* coarse time of the next look */
     uint64_t nonces_left, bytes_left;
+    uint64_t hits;                 /* not yet in the key's numbers */
     uint8_t nonce[KMSE_NONCE_LEN]; /* the next one */
 };
 

@@ -233,9 +233,9 @@ static kmse_st copy_uris(struct kmse_masters *masters,
     return KMSE_OK;
 }
 
-static kmse_st add_rotated(const struct kmse_rotation *r,
-                           struct kmse_keyfile *file, int64_t active_in_s,
-                           struct kmse_why *why)
+kmse_st kmse_change_add_version(const struct kmse_rotation *r,
+                                struct kmse_keyfile *file, int64_t active_in_s,
+                                struct kmse_why *why)
 {
     const struct kmse_version *newest = kmse_keyfile_newest(file);
     if (newest->number == KMSE_VERSION_MAX)
@@ -256,21 +256,29 @@ static kmse_st add_rotated(const struct kmse_rotation *r,
     return st;
 }
 
-static kmse_st locked_rotate(const struct kmse_rotation *r, const char *name,
+static kmse_st write_rotated(const struct kmse_rotation *r,
+                             const struct kmse_keyfile *old,
                              int64_t active_in_s, uint32_t *number,
                              struct kmse_why *why)
 {
-    struct kmse_keyfile *old = NULL, *file = NULL;
-    kmse_st st = kmse_change_read(&old, r, name, why);
-    if (kmse_is_ok(st))
-        st = kmse_change_begin(&file, old, why);
-    if (kmse_is_ok(st))
-        st = add_rotated(r, file, active_in_s, why);
+    struct kmse_keyfile *file = NULL;
+    KMSE_TRY(kmse_change_begin(&file, old, why));
+    kmse_st st = kmse_change_add_version(r, file, active_in_s, why);
     if (kmse_is_ok(st))
         st = kmse_change_write(r, old, file, why);
     if (kmse_is_ok(st))
         *number = kmse_keyfile_newest(file)->number;
     kmse_keyfile_free(file);
+    return st;
+}
+
+static kmse_st locked_rotate(const struct kmse_rotation *r, const char *name,
+                             int64_t active_in_s, uint32_t *number,
+                             struct kmse_why *why)
+{
+    struct kmse_keyfile *old = NULL;
+    KMSE_TRY(kmse_change_read(&old, r, name, why));
+    kmse_st st = write_rotated(r, old, active_in_s, number, why);
     kmse_keyfile_free(old);
     return st;
 }
@@ -280,10 +288,63 @@ kmse_st kmse_rotation_rotate(const struct kmse_rotation *rotation,
                              uint32_t *number, struct kmse_why *why)
 {
     int lock_fd = -1;
-    struct kmse_file_mark mark;
-    KMSE_TRY(kmse_keyfile_stat(rotation->folder, name, &mark, why));
-    KMSE_TRY(kmse_keyfile_lock(rotation->folder, name, &lock_fd, why));
+    KMSE_TRY(kmse_change_lock(rotation, name, &lock_fd, why));
     kmse_st st = locked_rotate(rotation, name, active_in_s, number, why);
     kmse_file_unlock(lock_fd);
     return st;
+}
+
+/* --- rotate, if it is time ---------------------------------------------- */
+
+static struct kmse_due look(const struct kmse_rotation *r,
+                            const struct kmse_keyfile *file,
+                            const struct kmse_used *used)
+{
+    return kmse_due_of(file, r->clock->wall_s(r->clock->arg), used);
+}
+
+/*
+ * Two timers, here or on two machines, make one version: whoever comes second
+ * finds what the first has made.
+ */
+static kmse_st locked_rotate_if_due(const struct kmse_rotation *r,
+                                    const char *name, int64_t active_in_s,
+                                    const struct kmse_used *used,
+                                    struct kmse_due *due, uint32_t *number,
+                                    struct kmse_why *why)
+{
+    struct kmse_keyfile *old = NULL;
+    KMSE_TRY(kmse_change_read(&old, r, name, why));
+    struct kmse_due found = look(r, old, used);
+    kmse_st st = KMSE_OK;
+    if (kmse_due_is_now(&found))
+        st = write_rotated(r, old, active_in_s, number, why);
+    kmse_keyfile_free(old);
+    if (kmse_is_ok(st))
+        *due = found;
+    return st;
+}
+
+kmse_st kmse_rotation_rotate_if_due(const struct kmse_rotation *rotation,
+                                    const char *name, int64_t active_in_s,
+                                    const struct kmse_used *used,
+                                    struct kmse_due *due, uint32_t *number,
+                                    struct kmse_why *why)
+{
+    int lock_fd = -1;
+    uint32_t made = 0;
+    struct kmse_keyfile *file = NULL;
+    KMSE_TRY(kmse_keyfile_read(&file, rotation->folder, name, NULL, why));
+    struct kmse_due found = look(rotation, file, used);
+    kmse_keyfile_free(file);
+    if (kmse_due_is_now(&found)) {
+        KMSE_TRY(kmse_change_lock(rotation, name, &lock_fd, why));
+        kmse_st st = locked_rotate_if_due(rotation, name, active_in_s, used,
+                                          &found, &made, why);
+        kmse_file_unlock(lock_fd);
+        KMSE_TRY(st);
+    }
+    *due = found;
+    *number = made;
+    return KMSE_OK;
 }

@@ -3,6 +3,7 @@
 #define KMSE_KEYRING_ROTATION_H
 
 #include "base/clock.h"
+#include "keyring/due.h"
 #include "keyring/keyfile.h"
 
 /*
@@ -62,6 +63,48 @@ kmse_st kmse_rotation_rotate(const struct kmse_rotation *rotation,
                              const char *name, int64_t active_in_s,
                              uint32_t *number,
                              struct kmse_why *why) KMSE_MUST_CHECK;
+
+/*
+ * The same, if it is due: looked at without asking any KMS, and again under the
+ * lock. used: what is known of the newest version's use, or NULL. *due: what
+ * was found; *number: the new version, 0 if it was not due.
+ */
+kmse_st kmse_rotation_rotate_if_due(const struct kmse_rotation *rotation,
+                                    const char *name, int64_t active_in_s,
+                                    const struct kmse_used *used,
+                                    struct kmse_due *due, uint32_t *number,
+                                    struct kmse_why *why) KMSE_MUST_CHECK;
+
+/*
+ * The kill switch. The version neither encrypts nor decrypts from then on, in
+ * running programs within a second; its copies are kept. With rotate, a new
+ * version comes in the same write. Without, KMSE_R_STATE if programs encrypt
+ * with the version now, or if it is the newest: nothing else is to encrypt in
+ * its place than a version made for that, and a data key that may have leaked
+ * must not go on proving the file.
+ *
+ * KMSE_R_KEY_VERSION_UNKNOWN, _RETIRED, _DESTROYED. A version that is revoked
+ * already is left so, and *number, the new version, is 0.
+ */
+kmse_st kmse_rotation_revoke(const struct kmse_rotation *rotation,
+                             const char *name, uint32_t version, bool rotate,
+                             uint32_t *number,
+                             struct kmse_why *why) KMSE_MUST_CHECK;
+/* Back to active. One that is active is left so. */
+kmse_st kmse_rotation_undo_revoke(const struct kmse_rotation *rotation,
+                                  const char *name, uint32_t version,
+                                  struct kmse_why *why) KMSE_MUST_CHECK;
+
+/* A NULL leaves the policy's value as it is. */
+struct kmse_policy_change {
+    const uint64_t *max_messages, *max_bytes, *rotate_after_s;
+};
+/* *policy: what it is then. */
+kmse_st kmse_rotation_change_policy(const struct kmse_rotation *rotation,
+                                    const char *name,
+                                    const struct kmse_policy_change *change,
+                                    struct kmse_policy *policy,
+                                    struct kmse_why *why) KMSE_MUST_CHECK;
 
 /* What becomes of the wrapped copies of every version not destroyed. */
 enum kmse_rewrap_how {

@@ -17,13 +17,18 @@ static kmse_st perform(const struct kmse_kms_call *call,
                        struct kmse_aws_result *result, struct kmse_why *why)
 {
     struct kmse_aws_result read = {0};
-    KMSE_TRY(kmse_aws_call(call->aws, key, call->location, action, body, fields,
-                           &read, why));
+    kmse_st st = kmse_aws_call(call->aws, key, call->location, action, body,
+                               fields, &read, why);
+    if (call->request_id != NULL)
+        snprintf(call->request_id, KMSE_KMS_REQUEST_ID_LEN, "%s",
+                 read.request_id);
+    if (!kmse_is_ok(st))
+        return st;
     /* Another key's answer is well formed, and its data key lost tomorrow. */
     if (!kmse_aws_key_matches(key, read.key_id, false)) {
-        kmse_st st = kmse_fail(why, KMSE_R_KMS_ANSWER,
-                               "%s: kms:%s was answered by another key, %.200s",
-                               call->uri, action, read.key_id);
+        st = kmse_fail(why, KMSE_R_KMS_ANSWER,
+                       "%s: kms:%s was answered by another key, %.200s",
+                       call->uri, action, read.key_id);
         kmse_aws_result_wipe(&read);
         return st;
     }
@@ -225,9 +230,8 @@ static kmse_st rewrap(const struct kmse_kms_call *from,
     if (!same_region(&from_key, &to_key))
         return rewrap_across(from, from_context, from_blob, to, to_context,
                              to_blob, why);
-    kmse_st st =
-        kmse_aws_print_reencrypt(&body, from->location, from_context, from_blob,
-                                 to->location, to_context);
+    kmse_st st = kmse_aws_print_reencrypt(&body, from->location, from_context,
+                                          from_blob, to->location, to_context);
     if (!kmse_is_ok(st))
         return no_body(to, st, why);
     st = perform(to, &to_key, "ReEncrypt", &body, KMSE_AWS_FIELD_BLOB, &result,

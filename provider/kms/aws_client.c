@@ -9,6 +9,7 @@
 
 #include <openssl/err.h>
 
+#include "base/bytes.h"
 #include "base/interrupt.h"
 #include "kms/aws_request.h"
 #include "kms/aws_retry.h"
@@ -134,6 +135,7 @@ static kmse_st session_new(struct session **session, struct kmse_aws *aws,
         session_free(made);
         return st;
     }
+    kmse_aws_chain_wait_with(made->chain, &aws->wait);
     *session = made;
     return KMSE_OK;
 }
@@ -326,7 +328,8 @@ static kmse_st attempt_until_done(struct call *call,
         struct kmse_aws_credentials *credentials = NULL;
         *outcome = (struct kmse_aws_outcome){.server_s = 0};
         kmse_st st = attempt(call, outcome, &credentials, why);
-        bool again = !kmse_is_ok(st)
+        /* Without credentials: their source has made its own attempts. */
+        bool again = !kmse_is_ok(st) && credentials != NULL
                      && (correct_clock(call, outcome)
                          || renew_credentials(call, outcome, credentials)
                          || wait_for_retry(call, st.reason, outcome));
@@ -366,9 +369,17 @@ static kmse_st tell(const struct call *call, const char *location, kmse_st st,
                     const struct kmse_why *cause, struct kmse_why *why)
 {
     const char *what_to_do = mend(st.reason);
-    return kmse_fail(why, st.reason, "aws-kms:%.120s: kms:%s in %s: %.230s%s%s",
+    return kmse_fail(why, st.reason, "aws-kms:%.160s: kms:%s in %s: %.680s%s%s",
                      location, call->action, call->route->region, cause->text,
                      what_to_do[0] != '\0' ? ": " : "", what_to_do);
+}
+
+static void take_request_id(struct kmse_aws_result *result,
+                            const struct kmse_http_answer *answer)
+{
+    kmse_printable_copy(result->request_id, sizeof(result->request_id),
+                        (const uint8_t *)answer->request_id,
+                        strlen(answer->request_id));
 }
 
 static kmse_st call_and_parse(struct call *call, const char *location,
@@ -384,6 +395,7 @@ static kmse_st call_and_parse(struct call *call, const char *location,
         st = kmse_aws_result_parse(result, call->aws->pool, fields,
                                    (const char *)outcome.answer.body,
                                    outcome.answer.body_len, &cause);
+    take_request_id(result, &outcome.answer);
     kmse_aws_outcome_wipe(&outcome);
     return kmse_is_ok(st) ? st : tell(call, location, st, &cause, why);
 }
@@ -404,6 +416,7 @@ kmse_st kmse_aws_call(struct kmse_aws *aws, const struct kmse_aws_key *key,
         .deadline_ms = elapsed_ms(aws) + timeout_ms,
         .retry = {.bucket = &aws->bucket},
     };
+    result->request_id[0] = '\0';
     KMSE_TRY(get_session(&call.session, aws, why));
     kmse_st st = find_route(&route, aws, key, why);
     if (kmse_is_ok(st))

@@ -40,7 +40,8 @@ void kmse_aws_child(struct kmse_aws *aws);
 
 /*
  * One call: action ("Decrypt") on that key, in its Region or else the one that
- * is set. The answer's fields as kmse_aws_result_parse takes them. Reasons are
+ * is set. The answer's fields as kmse_aws_result_parse takes them, and on
+ * failure, too, result->request_id, "" if there is none. Reasons are
  * those of AWS's error codes (aws_message.h), of http.h, and
  * KMSE_R_KMS_CREDENTIALS; why names action, key, Region and the mend.
  */

@@ -45,7 +45,8 @@ struct kmse_aws_result {
     char key_id[KMSE_AWS_ARN_LEN]; /* the ARN of the key that did it */
     char key_state[32];            /* DescribeKey */
     struct kmse_blob blob;
-    struct kmse_secret data_key; /* exactly 32 bytes */
+    struct kmse_secret data_key;              /* exactly 32 bytes */
+    char request_id[KMSE_KMS_REQUEST_ID_LEN]; /* kmse_aws_call's to write */
 };
 void kmse_aws_result_wipe(struct kmse_aws_result *result);
 

@@ -128,8 +128,8 @@ struct kmse_aws_ask {
 };
 
 /*
- * Reasons are those of kmse_aws_chain_get. *answer is set in any case, of
- * status 0 if none came; the caller wipes it.
+ * Reasons are http.h's and the judge's. *answer is set in any case, of status 0
+ * if none came; the caller wipes it.
  */
 kmse_st kmse_aws_ask(const struct kmse_aws_search *search,
                      const struct kmse_aws_ask *ask,

@@ -131,7 +131,6 @@ static kmse_st attempt_until_done(const struct kmse_aws_search *search,
     }
 }
 
-/* What http.h says of an answer or a URL is no failure of the KMS's. */
 kmse_st kmse_aws_ask(const struct kmse_aws_search *search,
                      const struct kmse_aws_ask *ask,
                      struct kmse_http_answer *answer, struct kmse_why *why)
@@ -141,8 +140,6 @@ kmse_st kmse_aws_ask(const struct kmse_aws_search *search,
     kmse_st st = attempt_until_done(search, ask, answer, &cause);
     if (kmse_is_ok(st))
         return st;
-    if (st.reason == KMSE_R_KMS_ANSWER || st.reason == KMSE_R_KMS_URI)
-        st = KMSE_ERR(KMSE_R_KMS_CREDENTIALS);
     const char *text =
         cause.text[0] != '\0' ? cause.text : kmse_reason_text(st.reason);
     return kmse_fail(why, st.reason, "%.200s: %.300s", ask->source, text);

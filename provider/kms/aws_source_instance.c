@@ -97,17 +97,22 @@ struct service {
     char token[TOKEN_LEN];
 };
 
+/* Where it is not expected, it was the last hope. */
 static kmse_st judge(void *arg, const struct kmse_http_answer *answer,
                      struct kmse_why *why)
 {
     enum { REFUSED = 403 };
-    (void)arg;
-    if (answer->status == REFUSED)
+    const struct kmse_aws_search *search = arg;
+    if (answer->status != REFUSED)
+        return kmse_aws_judge_status(answer->status, why);
+    if (search->instance_expected)
         return kmse_fail(why, KMSE_R_KMS_CREDENTIALS,
-                         "HTTP status %d: the metadata service is off for this"
-                         " instance",
+                         "HTTP status %d: it is off for this instance",
                          answer->status);
-    return kmse_aws_judge_status(answer->status, why);
+    return kmse_fail(why, KMSE_R_KMS_CREDENTIALS,
+                     "HTTP status %d, and there are none in the environment"
+                     " (AWS_ACCESS_KEY_ID) or profile %.60s",
+                     answer->status, search->profile);
 }
 
 /* Who is expected there gets more than one try. */
@@ -115,6 +120,7 @@ static kmse_st ask(const struct service *service, const char *method,
                    const char *path, const char *name, const char *value,
                    struct kmse_http_answer *answer, struct kmse_why *why)
 {
+    struct kmse_aws_search search = *service->search;
     struct kmse_aws_lines lines = {.count = 0};
     char url[URL_LEN];
     snprintf(url, sizeof(url), "%s%s", service->endpoint, path);
@@ -128,16 +134,16 @@ static kmse_st ask(const struct service *service, const char *method,
                     .connect_timeout_ms = TIMEOUT_MS,
                     .timeout_ms = TIMEOUT_MS,
                     .no_proxy = "*",
-                    .allow_http =
-                        is_own || service->search->options->allow_http},
+                    .allow_http = is_own || search.options->allow_http},
         .source = SOURCE,
         .judge = judge,
-        .once = !service->search->instance_expected,
+        .judge_arg = &search,
+        .once = !search.instance_expected,
     };
     *answer = (struct kmse_http_answer){.status = 0};
     kmse_st st = kmse_aws_lines_add(&lines, name, value);
     if (kmse_is_ok(st))
-        st = kmse_aws_ask(service->search, &ask, answer, why);
+        st = kmse_aws_ask(&search, &ask, answer, why);
     kmse_aws_lines_wipe(&lines);
     return st;
 }
@@ -219,16 +225,19 @@ static kmse_st take_role(const struct service *service, char role[ROLE_LEN],
 
 /* --- credentials -------------------------------------------------------- */
 
-/* Success, or why EC2 cannot assume the role: a body of status 200, too. */
+/*
+ * Success, or why EC2 cannot assume the role: a body of status 200, too.
+ * Emulators leave it out, and no SDK misses it.
+ */
 static kmse_st check_code(const struct kmse_http_answer *answer,
                           struct kmse_why *why)
 {
-    char code[CODE_LEN] = "none";
+    char code[CODE_LEN] = "Success";
     const void *json = answer->body;
     cJSON *object = kmse_json_parse(json, answer->body_len);
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, "Code");
-    const char *text = cJSON_IsString(item) ? item->valuestring : NULL;
-    if (text != NULL)
+    const char *text = cJSON_IsString(item) ? item->valuestring : "none";
+    if (item != NULL)
         kmse_printable_copy(code, sizeof(code), (const uint8_t *)text,
                             strlen(text));
     kmse_json_wipe(object);

@@ -16,6 +16,7 @@ struct kmse_kms_call {
     struct kmse_aws *aws;
     const char *uri;
     const char *location;
+    char *request_id; /* KMSE_KMS_REQUEST_ID_LEN to write to, or NULL */
 };
 
 /*

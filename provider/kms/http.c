@@ -93,9 +93,12 @@ static void *open_module(void)
 
 /*
  * The loader, and libcurl while it starts, do not come through a fork in
- * another thread: it waits, which is a few milliseconds once a process.
+ * another thread, nor through the end of the process: both wait, which is a few
+ * milliseconds once a process.
  */
 static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
+static atomic_bool ending;
+static const struct kmse_http_module *loaded; /* guarded by loading */
 
 static void lock(void *arg)
 {
@@ -109,10 +112,20 @@ static void unlock(void *arg)
     pthread_mutex_unlock(&loading);
 }
 
-static kmse_st watch_forks(void)
+static void at_exit(void *arg)
+{
+    (void)arg;
+    atomic_store(&ending, true);
+    pthread_mutex_lock(&loading);
+    if (loaded != NULL)
+        loaded->stop();
+    pthread_mutex_unlock(&loading);
+}
+
+static kmse_st watch(void)
 {
     static struct kmse_fork_hooks hooks = {
-        .prepare = lock, .parent = unlock, .child = unlock};
+        .prepare = lock, .parent = unlock, .child = unlock, .at_exit = at_exit};
     static atomic_bool watched;
     if (atomic_exchange(&watched, true))
         return KMSE_OK;
@@ -123,6 +136,8 @@ static kmse_st watch_forks(void)
 
 static kmse_st locked_load(struct kmse_http *http, struct kmse_why *why)
 {
+    if (atomic_load(&ending))
+        return kmse_fail(why, KMSE_R_INTERRUPTED, "the process ends");
     void *handle = open_module();
     if (handle == NULL) {
         const char *cause = dlerror();
@@ -136,12 +151,13 @@ static kmse_st locked_load(struct kmse_http *http, struct kmse_why *why)
         return kmse_fail(why, KMSE_R_KMS_HTTP,
                          "%s is of another release: install both together",
                          MODULE_NAME);
+    loaded = module;
     return module->open(http, why);
 }
 
 kmse_st kmse_http_load(struct kmse_http *http, struct kmse_why *why)
 {
-    KMSE_TRY(watch_forks());
+    KMSE_TRY(watch());
     pthread_mutex_lock(&loading);
     kmse_st st = locked_load(http, why);
     pthread_mutex_unlock(&loading);

@@ -77,10 +77,12 @@ kmse_st kmse_http_load(struct kmse_http *http,
 
 /* What the module exports, by this name; abi tells one release from another. */
 #define KMSE_HTTP_MODULE_SYMBOL "kmse_http_module"
-enum { KMSE_HTTP_ABI = 2 };
+enum { KMSE_HTTP_ABI = 3 };
 struct kmse_http_module {
     int abi;
     kmse_st (*open)(struct kmse_http *http, struct kmse_why *why);
+    /* OPENSSL_cleanup begins: calls under way end, and no more are made. */
+    void (*stop)(void);
 };
 
 #endif

@@ -75,9 +75,30 @@ enum kmse_kms_class kmse_kms_classify(kmse_st st);
 /* All backends, with what they need. Several threads may call it. */
 struct kmse_kms;
 
-/* What the backends are told; each is copied. */
+/*
+ * One operation of a KMS that has ended, for who keeps the books. No secret.
+ * key and version are what the thread said last: kmse_kms_set_subject.
+ */
+enum { KMSE_KMS_REQUEST_ID_LEN = 128 };
+struct kmse_kms_event {
+    const char *operation; /* "unwrap", "wrap", ... */
+    const char *uri;
+    const char *key; /* or NULL */
+    uint32_t version;
+    const char *request_id; /* the KMS's own name for the call; "": none */
+    kmse_st st;
+    const char *why; /* of a failure, else "" */
+    uint64_t duration_ms;
+};
+
+/* What the backends are told; each but observe_arg is copied. */
 struct kmse_kms_options {
     const struct kmse_aws_options *aws; /* aws_settings.h; NULL: all defaults */
+    const char *agent;                  /* path of its socket, or NULL */
+    bool agent_fallback;
+    /* Called in the thread of the call, which holds no lock; or NULL. */
+    void (*observe)(void *arg, const struct kmse_kms_event *event);
+    void *observe_arg;
 };
 
 /* No I/O. options may be NULL; crypto, pool and clock are borrowed. */
@@ -88,6 +109,12 @@ void kmse_kms_free(struct kmse_kms *kms);
 /* Calls made so far with a master key; to look for one and to make it is none.
  */
 uint64_t kmse_kms_calls(const struct kmse_kms *kms);
+
+/*
+ * What the calling thread's next calls are for: a key's name (borrowed) and
+ * version, or NULL and 0. A KMS is not told, only who observes.
+ */
+void kmse_kms_set_subject(const char *key, uint32_t version);
 
 /* For fork handlers: hold its locks; in the child forget what was under way. */
 void kmse_kms_prepare_fork(struct kmse_kms *kms);
@@ -137,6 +164,38 @@ kmse_st kmse_kms_rewrap(struct kmse_kms *kms, const char *from_uri,
 kmse_st kmse_kms_describe(struct kmse_kms *kms, const char *uri,
                           struct kmse_kms_description *description,
                           struct kmse_why *why) KMSE_MUST_CHECK;
+
+/*
+ * The agent of this host (kms-envelope-agent(8)) has data keys unwrapped for
+ * all processes; one is lent with the time that it may be used.
+ */
+enum kmse_kms_agent {
+    KMSE_KMS_AGENT_NONE,  /* ask the KMS */
+    KMSE_KMS_AGENT_ONLY,  /* ask the agent, and nobody else */
+    KMSE_KMS_AGENT_FIRST, /* and the KMS if the agent cannot be asked */
+};
+enum kmse_kms_agent kmse_kms_agent(const struct kmse_kms *kms);
+
+struct kmse_wanted {
+    const char *key; /* its name */
+    const uint8_t *id;
+    uint32_t version;
+    uint64_t messages, bytes; /* encrypted with it since the agent was told */
+};
+
+struct kmse_loan {
+    struct kmse_secret data_key;
+    uint64_t fresh_ms; /* then the KMS must be asked again */
+    uint64_t stale_ms; /* after that, as long as the KMS is away */
+};
+
+/*
+ * From the agent. KMSE_R_AGENT if it cannot be asked; else its own reasons.
+ * What it lends is to be held against the version's commitment.
+ */
+kmse_st kmse_kms_borrow(struct kmse_kms *kms, const struct kmse_wanted *wanted,
+                        struct kmse_loan *loan,
+                        struct kmse_why *why) KMSE_MUST_CHECK;
 
 /*
  * How the KMS of that master key is reached, for doctor: endpoint, and where

@@ -44,6 +44,16 @@ class Accounts:
         with self.lock:
             del self.keys[access_key_id]
 
+    def secrets(self):
+        """All that nobody may ever print."""
+        with self.lock:
+            return {
+                secret
+                for made in self.keys.values()
+                for secret in (made.secret_access_key, made.session_token)
+                if secret
+            }
+
     def deny(self, name, action, denied=True):
         with self.lock:
             (self.denied.add if denied else self.denied.discard)((name, action))
@@ -95,8 +105,8 @@ class KmsDouble(HttpDouble):
 
     def kinds_of(self, request):
         claim = AUTHORIZATION.fullmatch(request.header("Authorization", ""))
-        where = (f"region.{claim[3]}",) if claim else ()
-        return (self.name_of(request), *where)
+        who = (f"by.{claim[1]}", f"region.{claim[3]}") if claim else ()
+        return (self.name_of(request), *who)
 
     def answer(self, request):
         try:

@@ -146,6 +146,31 @@ def keyfile():
         yield name, changed(whole, *path, to=value)
 
 
+def imported():
+    """fuzz_import.c: a data key, plain or wrapped."""
+    key = bytes(range(200, 232))
+    text, digits = base64.b64encode(key), key.hex().encode()
+    yield "raw", key
+    yield "hex", digits
+    yield "hex-capitals", digits.upper() + b"\r\n"
+    yield "base64", text + b"\n"
+    yield "base64-not-canonical", text[:42] + b"7="
+    yield "base64-no-padding", text[:43]
+    yield "base64-url", text.replace(b"/", b"_").replace(b"+", b"-")
+    yield "raw-newline", key + b"\n"
+    yield "hex-of-16", digits[:32]
+    yield "hex-short", digits[:63]
+    yield "hex-bad", digits[:63] + b"g"
+    yield "two-newlines", digits + b"\n\n"
+    yield "empty", b""
+    yield "blob", b"KEL1" + bytes(range(80))
+    yield "blob-lines", b"QUJD\nREVG\r\nR0g=\n"
+    yield "blob-longest", base64.b64encode(bytes(6144))
+    yield "blob-too-long", bytes(6145)
+    yield "json", b'{"CiphertextBlob": "QUJD"}'
+    yield "nul-inside", b"QUJD\0"
+
+
 def local_file():
     def backing(number):
         key = base64.b64encode(bytes([number]) * 32).decode()
@@ -292,8 +317,96 @@ def aws_key():
         yield name, text.encode()
 
 
-for target in (aws_answer, aws_key, duration, header, keyfile, local_file):
-    folder = CORPUS / target.__name__
+# --- AWS: shared files, lines of words, answers of STS -----------------------
+
+def aws_words():
+    for name, text in (
+            ("empty", ""), ("blank", " \t\r\n"), ("one", "a"), ("two", "a b"),
+            ("spaces", "  a\t b \n"), ("single", "'a b'"),
+            ("double", '"a b"'), ("joined", "a'b'\"c\"d"), ("none", "'' \"\""),
+            ("escaped", "a\\ b"), ("escaped-double", '"a\\"b\\\\c\\d"'),
+            ("raw-single", "'a\\b\"'"), ("open-single", "'a"),
+            ("open-double", '"a'), ("open-escape", "a\\"),
+            ("open-double-escape", '"a\\'), ("no-shell", "$A *|;#&<>`~(){}"),
+            ("newline-inside", "'a\nb'"), ("utf8", "\u00e9"),
+            ("command", "/usr/bin/tool --profile 'my own' --format \"js on\"")):
+        yield name, text.encode()
+
+
+def aws_profile():
+    credentials = ("[default]\naws_access_key_id = A\n"
+                   "aws_secret_access_key = S\n\n[x y]\na=1\n")
+    config = ("# c\n[default]\nregion = r # c\n[profile \"a b\"]\n"
+              "role_arn = arn:aws:iam::1:role/r\nsource_profile=default\n"
+              "s3 =\n  max = 1\n  min = 2\n[services x]\nkms =\n"
+              "  endpoint_url = http://localhost:1\n[sso-session s]\na = b\n")
+    yield "credentials", b"\0" + credentials.encode()
+    yield "config", b"\1" + config.encode()
+    yield "config-crlf", b"\1" + config.replace("\n", "\r\n").encode()
+    for name, text in (
+            ("empty", ""), ("comments", "#\n;\n # c"), ("no-newline", "[a]"),
+            ("more-lines", "[default]\na = 1\n  2\n\n\t3\n"),
+            ("indented", "[default]\n  a = 1\n  b = 2\n"),
+            ("colon", "[default]\na : 1\n"), ("comment-value",
+                                              "[default]\na =#b\n"),
+            ("nested-colon", "[default]\na =\n  b:c = d\n"),
+            ("name-quotes", "[profile 'a \"b\"']\na = 1\n"),
+            ("name-open", "[profile 'a]\na = 1\n"),
+            ("name-none", "[profile '']\na = 1\n"),
+            ("no-section", "a = 1\n"), ("no-value", "[default]\na\n"),
+            ("no-key", "[default]\n= 1\n"), ("no-bracket", "[default\n"),
+            ("after-bracket", "[default] a\n"), ("no-name", "[]\n"),
+            ("twice", "[default]\na = 1\nA = 2\n"),
+            ("section-twice", "[profile default]\n[default]\n"),
+            ("capitals", "[DEFAULT]\n"), ("nested-twice",
+                                          "[default]\na =\n b = 1\n b = 2"),
+            ("nested-no-value", "[default]\na =\n b\n"),
+            ("control", "[default]\na = \x1b\n"), ("utf8-mark",
+                                                    "\ufeff[default]\n"),
+            ("nul-inside", "[default]\na = 1\0\n")):
+        yield name, b"\1" + text.encode()
+
+
+def xml():
+    sts = ('<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/'
+           '2011-06-15/">\n <AssumeRoleResult><Credentials><SecretAccessKey>'
+           'a&amp;b</SecretAccessKey></Credentials></AssumeRoleResult>\n'
+           '</AssumeRoleResponse>\n')
+    yield "sts", sts.encode()
+    yield "sts-cut", sts.encode()[:-20]
+    yield "sts-utf16", sts.encode("utf-16")
+    yield "nul-inside", b"<a><b>t\0</b></a>"
+    yield "not-utf8", b"<a><b>\xff\xfe</b></a>"
+    yield "long", b"<a><b>t</b></a>" + b" " * 65536
+    for name, text in (
+            ("error", "<ErrorResponse><Error><Code>AccessDenied</Code></Error>"
+             "</ErrorResponse>"), ("one", "<a><b>t</b></a>"),
+            ("declared", '<?xml version="1.0"?><a><b>t</b></a>'),
+            ("prefix", '<n:a xmlns:n="u"><n:b>t</n:b></n:a>'),
+            ("prefix-unbound", "<a><n:b>t</n:b></a>"),
+            ("numbers", "<a><b>&#65;&#x42;</b></a>"),
+            ("cdata", "<a><b><![CDATA[<&]]></b></a>"),
+            ("comment", "<a><b>t<!-- c -->u<?p i?></b></a>"),
+            ("fits", "<a><b>1234567</b></a>"),
+            ("fits-not", "<a><b>12345678</b></a>"), ("none", "<a/>"),
+            ("given-twice", "<a><b>t</b><b>u</b></a>"),
+            ("inner", "<a><b>t<c/></b></a>"),
+            ("deepest", "<a>" * 16 + "</a>" * 16),
+            ("deep", "<a>" * 17 + "</a>" * 17),
+            ("name-long", "<" + "n" * 600 + "/>"),
+            ("doctype", "<!DOCTYPE a><a><b>t</b></a>"),
+            ("laughs", '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;">]>'
+             "<a><b>&c;</b></a>"),
+            ("file", '<!DOCTYPE a [<!ENTITY e SYSTEM "/etc/passwd">]>'
+             "<a><b>&e;</b></a>"), ("undefined", "<a><b>&e;</b></a>"),
+            ("two", "<a/><a/>"), ("html", "<html><body>502<hr></body></html>"),
+            ("json", '{"a": {"b": "t"}}'), ("empty", "")):
+        yield name, text.encode()
+
+
+for target in (aws_answer, aws_key, aws_profile, aws_words, duration, header,
+               imported, keyfile, local_file, xml):
+    folder = CORPUS / {"imported": "import"}.get(target.__name__, target.__name__)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in target():
         (folder / name).write_bytes(content)

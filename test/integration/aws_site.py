@@ -14,6 +14,11 @@ LOOP = BUILD / "test" / "integration" / "evp_loop"
 STORM = BUILD / "test" / "integration" / "evp_storm"
 # A failed unwrap is not tried again within a second; the rest is the machine's.
 RECOVERY_S = 5
+# No exit code of a failure that is meant, which 1 is.
+SANITIZER_OPTIONS = {
+    name: f"{os.environ.get(name, '')}:exitcode=99".lstrip(":")
+    for name in ("ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS")
+}
 AWS_NAMES = re.compile(r"AWS_|(HTTPS?|ALL|NO)_PROXY$", re.IGNORECASE)
 
 
@@ -70,7 +75,7 @@ class AwsSite(Site):
     @property
     def environment(self):
         ours = {name: value for name, value in super().environment.items() if not AWS_NAMES.match(name)}
-        return {**ours, **self.aws}
+        return {**ours, **SANITIZER_OPTIONS, **self.aws}
 
     def run(self, *command, **options):
         done = super().run(*self.runnable(command), **options)
@@ -87,8 +92,8 @@ class AwsSite(Site):
 
     def check_secrets(self, output):
         known = set(self.secrets)
-        if self.kms is not None and hasattr(self.kms, "actions"):
-            known |= self.kms.actions.plaintexts
+        if self.kms is not None:
+            known |= self.kms.actions.plaintexts | self.kms.accounts.secrets()
         for secret in known:
             for form in forms(secret):
                 assert form not in output, f"a secret was printed: {output!r}"
@@ -107,6 +112,16 @@ class AwsSite(Site):
 
     def rewrap(self, *options, name="emails"):
         return self.tool("rewrap", name, "--keys", self.keys, *options)
+
+    def source(self):
+        """Where doctor says that the credentials come from."""
+        out = self.tool("doctor")
+        return re.search(r"^ok .*, credentials from (.*)$", out, re.MULTILINE)[1]
+
+    def doctor_fails(self):
+        done = self.run(TOOL, "doctor")
+        assert done.returncode == 1, (done.stdout, done.stderr)
+        return done.stdout.decode() + done.stderr.decode()
 
     def content(self, name="emails"):
         return json.loads(self.key_file(name).read_text())

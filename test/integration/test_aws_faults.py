@@ -400,7 +400,7 @@ def test_it_serves_on_while_the_kms_is_away_and_stops_when_it_says_no(site, kms,
     with site.loop() as loop:
         loop.encrypt()
         kms.control({"fault": fault.name, "reset_counts": True})
-        keeps_serving(loop, message, 2)
+        keeps_serving(loop, message, 1.6)
         assert kms.counts["faults"] > 0, "it did not ask"
         accounts.deny("*", "Decrypt")
         kms.control({"fault": None})

@@ -170,10 +170,11 @@ def test_status_is_a_table_or_json(site):
     assert [key["name"] for key in status["keys"]] == ["emails", "orders"]
     assert list(orders) == ["name", "id", "created", "context", "max-messages", "max-bytes", "versions"]
     assert list(orders["versions"][1]) == [
-        "number", "state", "encrypts", "created", "active-from", "age-seconds", "master-keys",
+        "number", "state", "encrypts", "created", "active-from", "age-seconds", "master-keys", "copies",
     ]  # fmt: skip
     assert [version["encrypts"] for version in orders["versions"]] == [True, False]
     assert orders["versions"][0]["master-keys"] == [f"local:{site.master_key}"]
+    assert orders["versions"][0]["copies"] == [{"master-key": f"local:{site.master_key}", "adopted": False}]
 
 
 def test_status_needs_no_kms_and_shows_what_it_can(site):

@@ -2,6 +2,8 @@
 /* A world to look for AWS credentials in. */
 #include "aws_fixture.h"
 
+#include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,10 +11,50 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include "kms/aws_source.h"
 #include "kms/xml.h"
 
 extern char **environ;
+
+/* --- what is freed ------------------------------------------------------ */
+
+/*
+ * Every block that is freed while credentials are looked for is searched for
+ * what is secret (linked with --wrap=free). The blocks of libraries are not
+ * seen.
+ */
+static atomic_bool is_watched;
+static atomic_uint left_behind;
+
+void __real_free(void *memory);
+void __wrap_free(void *memory);
+
+void __wrap_free(void *memory)
+{
+    static const char *const SECRETS[] = {AWS_SECRET, AWS_TOKEN, AWS_IMDS_TOKEN,
+                                          AWS_JWT};
+    if (memory != NULL && atomic_load(&is_watched)) {
+        size_t len = malloc_usable_size(memory);
+        for (size_t i = 0; i < AWS_COUNT(SECRETS); i++)
+            if (memmem(memory, len, SECRETS[i], strlen(SECRETS[i])) != NULL)
+                atomic_fetch_add(&left_behind, 1);
+    }
+    __real_free(memory);
+}
+
+static void watch(void)
+{
+    atomic_store(&left_behind, 0);
+    atomic_store(&is_watched, true);
+}
+
+static void expect_nothing_left(void)
+{
+    atomic_store(&is_watched, false);
+    assert_int_equal(atomic_load(&left_behind), 0);
+}
 
 /* --- the clock ---------------------------------------------------------- */
 
@@ -142,11 +184,19 @@ void aws_will_fail(struct aws_fixture *f, int reason)
     aws_will(f, (struct aws_answer){.reason = reason});
 }
 
+/* So that no secret of the tests is found in a block that is used again. */
+static void free_wiped(char *text)
+{
+    if (text != NULL)
+        OPENSSL_cleanse(text, strlen(text));
+    free(text);
+}
+
 void aws_forget(struct aws_fixture *f)
 {
     for (size_t i = 0; i < AWS_SCRIPT_MAX; i++) {
-        free(f->asked[i].headers);
-        free(f->asked[i].body);
+        free_wiped(f->asked[i].headers);
+        free_wiped(f->asked[i].body);
         f->asked[i] = (struct aws_asked){.headers = NULL};
     }
     f->answers = f->requests = 0;
@@ -201,7 +251,7 @@ void aws_expect_header(const struct aws_asked *asked, const char *name,
         fail_msg("no header %s in %s", name, asked->headers);
     else
         assert_string_equal(found, value);
-    free(found);
+    free_wiped(found);
 }
 
 void aws_expect_text(const char *text, const char *part)
@@ -257,12 +307,13 @@ const char *aws_sts(const char *action, const char *id, const char *expires)
 
 /* --- the world ---------------------------------------------------------- */
 
+/* Not by stdio, whose buffer would be a block with a secret in it. */
 void aws_write(const char *path, const char *text)
 {
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    assert_int_equal(close(fd), 0);
 }
 
 static void clear_environment(void)
@@ -348,8 +399,11 @@ struct aws_found aws_look(struct aws_fixture *f, bool instance_expected)
     };
     f->why.text[0] = '\0';
     expect_ok(kmse_aws_credentials_new(&found.credentials));
+    watch();
     found.st = kmse_aws_search_all(&search, found.credentials,
                                    &found.from_instance, &f->why);
+    expect_nothing_left();
+    f->tokens = bucket.tokens;
     kmse_retry_bucket_wipe(&bucket);
     return found;
 }

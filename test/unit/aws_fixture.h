@@ -44,6 +44,7 @@ struct aws_fixture {
     _Atomic uint64_t elapsed_ms;
     _Atomic int64_t skew_s; /* of the wall clock, to what has elapsed */
     struct kmse_why why;
+    unsigned tokens; /* left of retries after a search */
 
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t changed;
@@ -80,7 +81,8 @@ void aws_expect_no_text(const char *text, const char *part);
 const char *aws_json(const char *id, const char *expires);
 const char *aws_sts(const char *action, const char *id, const char *expires);
 
-/* A search through all sources, and what is expected of it. */
+/* A search through all sources, and what is expected of it: that no block is
+ * freed with a secret in it, too. */
 struct aws_found {
     kmse_st st;
     struct kmse_aws_credentials *credentials; /* the caller releases */
@@ -100,10 +102,12 @@ void aws_set_keys(const char *id); /* in the environment */
 void aws_unset_keys(void);
 char *aws_text_of(const char *literal);
 
-#define AWS_SECRET   "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
-#define AWS_TOKEN    "IQoJb3JpZ2luX2Vj//token=="
-#define AWS_IN_1H    "2026-01-01T01:00:00Z"
-#define AWS_IN_2H    "2026-01-01T02:00:00Z"
-#define AWS_COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define AWS_SECRET     "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+#define AWS_IMDS_TOKEN "AQAEAimds-token"
+#define AWS_JWT        "eyJhbGciOiJSUzI1NiJ9.claims.signature"
+#define AWS_TOKEN      "IQoJb3JpZ2luX2Vj//token=="
+#define AWS_IN_1H      "2026-01-01T01:00:00Z"
+#define AWS_IN_2H      "2026-01-01T02:00:00Z"
+#define AWS_COUNT(a)   (sizeof(a) / sizeof((a)[0]))
 
 #endif

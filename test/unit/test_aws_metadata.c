@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "aws_fixture.h"
+#include "kms/aws_retry.h"
 
 /* --- a container -------------------------------------------------------- */
 
@@ -53,6 +54,10 @@ static const struct {
     {"http://[::1]:1234/c", LOOPBACK_OR_TLS},
     {"https://example.org/c", LOOPBACK_OR_TLS},
     {"https://169.254.170.2/c", LOOPBACK_OR_TLS},
+    {"https://user@example.org/c", NO},
+    {"https://user:word@example.org/c", NO},
+    {"https://example.org\\h/c", NO},
+    {"https://example.org%2f/c", NO},
     {"http://example.org/c", NO},
     {"http://169.254.170.3/c", NO},
     {"http://169.254.169.254/c", NO},
@@ -166,6 +171,7 @@ static void a_containers_trouble_is_tried_three_times(void **state)
         aws_will(f, TROUBLE[i].answer);
         aws_will_answer(f, 200, aws_json("A", AWS_IN_2H));
         aws_expect_expiring(f, "A", "container", AWS_NOW_S + 7200);
+        assert_int_equal(f->tokens, KMSE_RETRY_BUCKET); /* given back */
     }
 }
 
@@ -231,7 +237,7 @@ static void times_are_by_the_servers_clock(void **state)
 static void answer_as_instance(struct aws_fixture *f)
 {
     aws_forget(f);
-    aws_will_answer(f, 200, "imds-token");
+    aws_will_answer(f, 200, AWS_IMDS_TOKEN);
     aws_will_answer(f, 200, "my-role\n");
     aws_will_answer(f, 200, aws_json("I", AWS_IN_1H));
 }
@@ -264,11 +270,11 @@ static void an_instance_is_asked_in_three_steps(void **state)
     assert_string_equal(f->asked[1].url,
                         "http://169.254.169.254/latest/meta-data/iam/"
                         "security-credentials/");
-    aws_expect_header(&f->asked[1], "X-aws-ec2-metadata-token", "imds-token");
+    aws_expect_header(&f->asked[1], "X-aws-ec2-metadata-token", AWS_IMDS_TOKEN);
     assert_string_equal(f->asked[2].url,
                         "http://169.254.169.254/latest/meta-data/iam/"
                         "security-credentials/my-role");
-    aws_expect_header(&f->asked[2], "X-aws-ec2-metadata-token", "imds-token");
+    aws_expect_header(&f->asked[2], "X-aws-ec2-metadata-token", AWS_IMDS_TOKEN);
 }
 
 static void an_instances_endpoint_can_be_set(void **state)
@@ -325,11 +331,11 @@ static void where_no_instance_is_none_is_missed(void **state)
         assert_int_equal(f->requests, 1);
     }
     aws_forget(f);
-    aws_will_answer(f, 200, "imds-token");
+    aws_will_answer(f, 200, AWS_IMDS_TOKEN);
     aws_will_answer(f, 404, "no role");
     aws_expect_refused(f, "there are none");
     aws_forget(f);
-    aws_will_answer(f, 200, "imds-token");
+    aws_will_answer(f, 200, AWS_IMDS_TOKEN);
     aws_will_answer(f, 200, "");
     aws_expect_refused(f, "there are none");
 }
@@ -344,7 +350,9 @@ static void where_an_instance_is_expected_it_is_missed(void **state)
     aws_expect_failed(f, true, KMSE_R_KMS_TIMEOUT, "instance metadata");
     aws_will_answer(f, 404, "");
     aws_expect_failed(f, true, KMSE_R_KMS_CREDENTIALS, "HTTP status 404");
-    aws_will_answer(f, 200, "imds-token");
+    aws_will_answer(f, 403, "");
+    aws_expect_failed(f, true, KMSE_R_KMS_CREDENTIALS, "is off for this");
+    aws_will_answer(f, 200, AWS_IMDS_TOKEN);
     aws_will_answer(f, 404, "");
     aws_expect_failed(f, true, KMSE_R_KMS_CREDENTIALS, "no IAM role");
 }
@@ -357,7 +365,9 @@ static void an_instances_trouble_has_its_reason(void **state)
         const char *why;
     } TROUBLE[] = {
         {{{.status = 400, .body = ""}}, KMSE_R_KMS_CREDENTIALS, "status 400"},
-        {{{.status = 403, .body = ""}}, KMSE_R_KMS_CREDENTIALS, "is off"},
+        {{{.status = 403, .body = ""}},
+         KMSE_R_KMS_CREDENTIALS,
+         "AWS_ACCESS_KEY_ID"},
         {{{.status = 500, .body = ""}}, KMSE_R_KMS_UNREACHABLE, "status 500"},
         {{{.status = 429, .body = ""}}, KMSE_R_KMS_THROTTLED, "status 429"},
         {{{.reason = KMSE_R_KMS_URI}}, KMSE_R_KMS_CREDENTIALS, "scripted"},
@@ -397,7 +407,7 @@ static void an_instances_trouble_has_its_reason(void **state)
           {.status = 200, .body = "r"},
           {.status = 200, .body = "x"}},
          KMSE_R_KMS_CREDENTIALS,
-         "Code none"},
+         "no JSON object"},
         {{{.status = 200, .body = "t"},
           {.status = 200, .body = "r"},
           {.status = 200,

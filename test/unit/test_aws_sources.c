@@ -67,7 +67,7 @@ static void the_first_of_all_is_taken(void **state)
     aws_expect_expiring(f, "CONTAINER", "container", AWS_NOW_S + 3600);
     unsetenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
 
-    aws_will_answer(f, 200, "imds-token");
+    aws_will_answer(f, 200, AWS_IMDS_TOKEN);
     aws_will_answer(f, 200, "r");
     aws_will_answer(f, 200, aws_json("INSTANCE", AWS_IN_1H));
     aws_expect_expiring(f, "INSTANCE", "instance metadata, role r",

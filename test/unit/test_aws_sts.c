@@ -323,7 +323,7 @@ static void set_identity(struct aws_fixture *f)
     setenv("AWS_REGION", "eu-west-1", 1);
     setenv("AWS_WEB_IDENTITY_TOKEN_FILE", f->token, 1);
     setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/w", 1);
-    aws_write(f->token, "header.claims.signature\n");
+    aws_write(f->token, AWS_JWT "\n");
 }
 
 static void expect_identity(struct aws_fixture *f, const char *body)
@@ -343,7 +343,7 @@ static void a_token_is_sent_unsigned_and_read_anew(void **state)
     expect_identity(
         f, "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn="
            "arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fw&RoleSessionName="
-           "kms-envelope-1767225600&WebIdentityToken=header.claims.signature");
+           "kms-envelope-1767225600&WebIdentityToken=" AWS_JWT);
     assert_string_equal(f->asked[0].url, URL);
     aws_expect_header(&f->asked[0], "content-type",
                       "application/x-www-form-urlencoded; charset=utf-8");
@@ -391,10 +391,8 @@ static void errors_do_not_show_the_token(void **state)
 {
     struct aws_fixture *f = *state;
     set_identity(f);
-    aws_write(f->token, "header.claims.signature");
-    aws_will_answer(
-        f, 400,
-        error_of("ValidationError", "header.claims.signature is no good"));
+    aws_write(f->token, AWS_JWT);
+    aws_will_answer(f, 400, error_of("ValidationError", AWS_JWT " is no good"));
     aws_expect_refused(f, "ValidationError");
     aws_expect_no_text(f->why.text, "claims");
     aws_will_answer(f, 400, error_of("ExpiredTokenException", "Token expired"));

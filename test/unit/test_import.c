@@ -239,7 +239,7 @@ static void a_blob_is_binary_or_base64(void **state)
     (void)state;
     static const char LINES[] = "AAr/f4ANID0BAgMEBQ\r\nYHCAkQERITFBUWFxgZ\n"
                                 "++++/go=\n";
-    char text[64];
+    char text[64] = "";
     expect_blob(KEY, sizeof(KEY), KMSE_IMPORT_BINARY, KEY, sizeof(KEY));
     expect_blob(BASE64, strlen(BASE64), KMSE_IMPORT_BASE64, KEY, sizeof(KEY));
     snprintf(text, sizeof(text), "%s\n", BASE64);
@@ -248,8 +248,12 @@ static void a_blob_is_binary_or_base64(void **state)
     /* One byte that is no text makes it bytes, base64 around it or not. */
     text[3] = '\x80';
     expect_blob(text, strlen(text), KMSE_IMPORT_BINARY, text, strlen(text));
-    text[3] = '\0';
-    expect_blob(text, sizeof(text), KMSE_IMPORT_BINARY, text, sizeof(text));
+    for (size_t nul = 3; nul < 6; nul++) {
+        snprintf(text, sizeof(text), "%s\n", BASE64);
+        text[nul] = '\0';
+        expect_blob(text, strlen(BASE64), KMSE_IMPORT_BINARY, text,
+                    strlen(BASE64));
+    }
 }
 
 static void other_text_is_no_blob(void **state)

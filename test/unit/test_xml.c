@@ -178,16 +178,19 @@ static void depth_and_length_have_an_end(void **state)
     free(deepest);
 }
 
-/* A path does not end in the middle of a name, nor a name run over its end. */
-static void a_long_name_is_refused(void **state)
+/* Alone, and with that of the element it is in. */
+static void long_names_are_refused(void **state)
 {
-    enum { NAME_LEN = 600 };
-    char name[NAME_LEN + 1], xml[2 * NAME_LEN];
+    enum { NAME_LEN = 300 };
+    char name[2 * NAME_LEN + 1], xml[7 * NAME_LEN];
     (void)state;
-    memset(name, 'n', NAME_LEN);
-    name[NAME_LEN] = '\0';
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
     snprintf(xml, sizeof(xml), "<%s/>", name);
     expect_refused("a long name", xml, strlen(xml));
+    name[NAME_LEN] = '\0';
+    snprintf(xml, sizeof(xml), "<%s><%s/></%s>", name, name, name);
+    expect_refused("two of them", xml, strlen(xml));
 }
 
 int main(void)
@@ -198,7 +201,7 @@ int main(void)
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(no_flipped_bit_makes_another_of_two),
         cmocka_unit_test(depth_and_length_have_an_end),
-        cmocka_unit_test(a_long_name_is_refused),
+        cmocka_unit_test(long_names_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

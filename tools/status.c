@@ -8,6 +8,7 @@
 
 #include "tools/common.h"
 #include "tools/duration.h"
+#include "tools/status_live.h"
 #include "tools/verbs.h"
 
 enum { NAME_WIDTH_MIN = 3, ROTATION_LEN = sizeof("due in ") + KMSE_AGE_LEN };
@@ -160,6 +161,8 @@ static int run(const struct kmse_options *options)
     struct kmse_why why = {""};
     char *configured = NULL;
     int exit_code = KMSE_EXIT_DONE;
+    if (options->live)
+        return kmse_status_live(options);
     kmse_st st = KMSE_OK;
     if (options->keys == NULL)
         st = kmse_tool_configured_folder(&configured, &why);
@@ -170,13 +173,26 @@ static int run(const struct kmse_options *options)
     return kmse_is_ok(st) ? exit_code : kmse_tool_fail(st, &why);
 }
 
+static kmse_st check(const struct kmse_options *options, struct kmse_why *why)
+{
+    bool of_files = options->keys != NULL || options->operand != NULL;
+    if (options->live && of_files)
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "--live is of the agent: neither NAME nor --keys");
+    if (!options->live && options->socket != NULL)
+        return kmse_fail(why, KMSE_R_PARAMETER, "--socket goes with --live");
+    return KMSE_OK;
+}
+
 const struct kmse_verb kmse_verb_status = {
     .name = "status",
     .operands = "[NAME]",
     .summary = "show keys and their versions",
     .details = "Without --keys: of the folder that openssl.cnf names. No KMS is"
-               " asked.",
-    .takes = KMSE_OPTION_KEYS | KMSE_OPTION_JSON,
+               " asked.\nWith --live: the numbers of the agent of this host.",
+    .takes = KMSE_OPTION_KEYS | KMSE_OPTION_JSON | KMSE_OPTION_LIVE
+             | KMSE_OPTION_SOCKET,
     .operands_max = 1,
+    .check = check,
     .run = run,
 };

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/status.h"
 
@@ -21,6 +22,14 @@ struct kmse_clock {
 };
 
 extern const struct kmse_clock kmse_clock_system;
+
+/*
+ * UTC by the calendar alone. The C library's gmtime_r, timegm and strftime take
+ * its lock on time zones, which a child inherits taken if another thread had it
+ * at the fork. The day of the week and of the year are left out.
+ */
+void kmse_time_split(struct tm *utc, int64_t wall_s);
+int64_t kmse_time_join(const struct tm *utc);
 
 enum { KMSE_TIME_LEN = sizeof("2026-01-01T00:00:00Z") };
 

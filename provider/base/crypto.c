@@ -155,9 +155,10 @@ kmse_st kmse_crypto_random(struct kmse_crypto *crypto, uint8_t *out,
                            size_t out_len)
 {
     KMSE_TRY(kmse_crypto_ready(crypto));
-    if (RAND_bytes_ex(crypto->libctx, out, out_len, 0) != 1)
-        return KMSE_ERR(KMSE_R_CRYPTO);
-    return KMSE_OK;
+    pthread_mutex_lock(&crypto->mutex);
+    int drawn = RAND_bytes_ex(crypto->libctx, out, out_len, 0);
+    pthread_mutex_unlock(&crypto->mutex);
+    return drawn == 1 ? KMSE_OK : KMSE_ERR(KMSE_R_CRYPTO);
 }
 
 /* OSSL_PARAM has one pointer for both directions; these are only read. */
@@ -170,11 +171,10 @@ static OSSL_PARAM octets(const char *key, const uint8_t *bytes, size_t len)
     return OSSL_PARAM_construct_octet_string(key, pointer.param, len);
 }
 
-kmse_st kmse_crypto_hkdf(struct kmse_crypto *crypto, uint8_t *out,
-                         size_t out_len, const uint8_t *ikm, size_t ikm_len,
-                         const uint8_t *info, size_t info_len)
+static kmse_st locked_hkdf(struct kmse_crypto *crypto, uint8_t *out,
+                           size_t out_len, const uint8_t *ikm, size_t ikm_len,
+                           const uint8_t *info, size_t info_len)
 {
-    KMSE_TRY(kmse_crypto_ready(crypto));
     EVP_KDF_CTX *kdf = EVP_KDF_CTX_new(crypto->hkdf);
     if (kdf == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
@@ -195,6 +195,18 @@ kmse_st kmse_crypto_hkdf(struct kmse_crypto *crypto, uint8_t *out,
     return KMSE_OK;
 }
 
+kmse_st kmse_crypto_hkdf(struct kmse_crypto *crypto, uint8_t *out,
+                         size_t out_len, const uint8_t *ikm, size_t ikm_len,
+                         const uint8_t *info, size_t info_len)
+{
+    KMSE_TRY(kmse_crypto_ready(crypto));
+    pthread_mutex_lock(&crypto->mutex);
+    kmse_st st =
+        locked_hkdf(crypto, out, out_len, ikm, ikm_len, info, info_len);
+    pthread_mutex_unlock(&crypto->mutex);
+    return st;
+}
+
 kmse_st kmse_crypto_sha256(struct kmse_crypto *crypto,
                            uint8_t out[KMSE_HMAC_LEN], const uint8_t *data,
                            size_t data_len)
@@ -205,11 +217,10 @@ kmse_st kmse_crypto_sha256(struct kmse_crypto *crypto,
     return KMSE_OK;
 }
 
-kmse_st kmse_crypto_hmac(struct kmse_crypto *crypto, uint8_t out[KMSE_HMAC_LEN],
-                         const uint8_t *key, size_t key_len,
-                         const uint8_t *data, size_t data_len)
+static kmse_st locked_hmac(struct kmse_crypto *crypto,
+                           uint8_t out[KMSE_HMAC_LEN], const uint8_t *key,
+                           size_t key_len, const uint8_t *data, size_t data_len)
 {
-    KMSE_TRY(kmse_crypto_ready(crypto));
     EVP_MAC_CTX *mac = EVP_MAC_CTX_new(crypto->hmac);
     if (mac == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
@@ -226,4 +237,15 @@ kmse_st kmse_crypto_hmac(struct kmse_crypto *crypto, uint8_t out[KMSE_HMAC_LEN],
                 && out_len == KMSE_HMAC_LEN;
     EVP_MAC_CTX_free(mac);
     return done ? KMSE_OK : KMSE_ERR(KMSE_R_CRYPTO);
+}
+
+kmse_st kmse_crypto_hmac(struct kmse_crypto *crypto, uint8_t out[KMSE_HMAC_LEN],
+                         const uint8_t *key, size_t key_len,
+                         const uint8_t *data, size_t data_len)
+{
+    KMSE_TRY(kmse_crypto_ready(crypto));
+    pthread_mutex_lock(&crypto->mutex);
+    kmse_st st = locked_hmac(crypto, out, key, key_len, data, data_len);
+    pthread_mutex_unlock(&crypto->mutex);
+    return st;
 }

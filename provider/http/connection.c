@@ -23,6 +23,16 @@ enum state {
 
 static struct kmse_connection *_Atomic all;
 static atomic_bool ending;
+static atomic_int forks; /* under way: the child is not there yet */
+
+/* Waiting without a lock, which would have to outlive forks. */
+enum { PAUSE_MS = 1, NS_PER_MS = 1000000, MS_PER_S = 1000 };
+
+static void pause_a_moment(void)
+{
+    const struct timespec moment = {0, PAUSE_MS * NS_PER_MS};
+    nanosleep(&moment, NULL);
+}
 
 bool kmse_connections_ending(void)
 {
@@ -164,7 +174,7 @@ static struct kmse_connection *claim_free(void)
     return connection != NULL ? connection : connection_new();
 }
 
-struct kmse_connection *kmse_connection_take(const void *owner)
+static struct kmse_connection *claim_any(const void *owner)
 {
     struct kmse_connection *connection = claim_idle(owner);
     if (connection != NULL || (connection = claim_free()) == NULL)
@@ -176,6 +186,30 @@ struct kmse_connection *kmse_connection_take(const void *owner)
         return NULL;
     }
     return connection;
+}
+
+/*
+ * Busy first, then looking: a fork counts itself first, then looks for who is
+ * busy, so that one of the two sees the other.
+ */
+kmse_st kmse_connection_take(struct kmse_connection **connection,
+                             const void *owner,
+                             struct kmse_interrupt *interrupt)
+{
+    for (;;) {
+        if (kmse_connections_ending() || kmse_interrupt_is_raised(interrupt))
+            return KMSE_ERR(KMSE_R_INTERRUPTED);
+        struct kmse_connection *claimed = claim_any(owner);
+        if (claimed == NULL)
+            return KMSE_ERR(KMSE_R_MEMORY);
+        atomic_store(&claimed->disturbed, false);
+        if (atomic_load(&forks) == 0) {
+            *connection = claimed;
+            return KMSE_OK;
+        }
+        atomic_store(&claimed->state, IDLE);
+        pause_a_moment();
+    }
 }
 
 static void close_connection(struct kmse_connection *connection)
@@ -237,15 +271,6 @@ void kmse_connections_close(const void *owner)
     }
 }
 
-static void after_fork_child(void)
-{
-    struct kmse_connection *connection = atomic_load(&all);
-    for (; connection != NULL; connection = connection->next) {
-        if (atomic_load(&connection->state) != FREE)
-            abandon(connection);
-    }
-}
-
 static bool is_any_busy(void)
 {
     struct kmse_connection *connection = atomic_load(&all);
@@ -254,39 +279,60 @@ static bool is_any_busy(void)
     return connection != NULL;
 }
 
-static void wake_busy(void)
+static void disturb_busy(bool steadfast_too)
 {
     struct kmse_connection *connection = atomic_load(&all);
     for (; connection != NULL; connection = connection->next) {
-        if (atomic_load(&connection->state) == BUSY)
-            kmse_connection_wake(connection);
+        if (atomic_load(&connection->state) != BUSY
+            || (atomic_load(&connection->steadfast) && !steadfast_too))
+            continue;
+        atomic_store(&connection->disturbed, true);
+        kmse_connection_wake(connection);
     }
 }
 
 /*
- * TLS is about to be taken down under those who are in a call. They get out in
- * a moment, or, asking a name server that is silent, not in time; the process
- * ends all the same. A mutex and a condition would have to outlive forks.
+ * Most calls are done in that grace; and one that asks a name server that is
+ * silent does not hold up the host for more than the limit.
  */
+void kmse_connections_before_fork(void)
+{
+    enum { GRACE_MS = 100, LIMIT_MS = MS_PER_S };
+    atomic_fetch_add(&forks, 1);
+    for (int ms = 0; ms < LIMIT_MS && is_any_busy(); ms += PAUSE_MS) {
+        if (ms >= GRACE_MS)
+            disturb_busy(false);
+        pause_a_moment();
+    }
+}
+
+void kmse_connections_after_fork_parent(void)
+{
+    atomic_fetch_sub(&forks, 1);
+}
+
+void kmse_connections_after_fork_child(void)
+{
+    struct kmse_connection *connection = atomic_load(&all);
+    atomic_store(&forks, 0);
+    for (; connection != NULL; connection = connection->next) {
+        if (atomic_load(&connection->state) != FREE)
+            abandon(connection);
+    }
+}
+
+/* TLS is about to be taken down under those who are in a call. */
 void kmse_connections_stop(void)
 {
-    enum { TRIES = 1000, NS_PER_TRY = 1000000 };
-    static const struct timespec PAUSE = {0, NS_PER_TRY};
+    enum { LIMIT_MS = MS_PER_S };
     atomic_store(&ending, true);
-    for (int i = 0; i < TRIES && is_any_busy(); i++) {
-        wake_busy();
-        nanosleep(&PAUSE, NULL);
+    for (int ms = 0; ms < LIMIT_MS && is_any_busy(); ms += PAUSE_MS) {
+        disturb_busy(true);
+        pause_a_moment();
     }
     struct kmse_connection *connection = atomic_load(&all);
     for (; connection != NULL; connection = connection->next) {
         if (claim(connection, IDLE))
             close_connection(connection);
     }
-}
-
-kmse_st kmse_connections_watch(void)
-{
-    return pthread_atfork(NULL, NULL, after_fork_child) == 0
-               ? KMSE_OK
-               : KMSE_ERR(KMSE_R_MEMORY);
 }

@@ -24,6 +24,8 @@ struct transfer {
     struct kmse_url url;
     struct kmse_connection *connection;
     struct kmse_reception reception;
+    uint64_t end_ms;
+    unsigned disturbances; /* by forks */
 };
 
 /* --- what is the same for all ------------------------------------------- */
@@ -209,10 +211,19 @@ static bool set_up_proxy(CURL *easy, const struct transfer *transfer)
                || curl_easy_setopt(easy, CURLOPT_NOPROXY, no_proxy) == 0);
 }
 
-/* To libcurl 0 is for ever. */
-static long limit(uint32_t ms)
+static uint64_t now_ms(void)
 {
-    return ms > 0 ? (long)ms : 1;
+    return kmse_clock_system.elapsed_ms(kmse_clock_system.arg);
+}
+
+/* To libcurl 0 is for ever. */
+static long limit(const struct transfer *transfer, uint32_t ms)
+{
+    uint64_t now = now_ms();
+    uint64_t left_ms = now < transfer->end_ms ? transfer->end_ms - now : 0;
+    if (left_ms > ms)
+        left_ms = ms;
+    return left_ms > 0 ? (long)left_ms : 1;
 }
 
 static bool set_up_route(CURL *easy, const struct transfer *transfer)
@@ -222,10 +233,10 @@ static bool set_up_route(CURL *easy, const struct transfer *transfer)
            && set_up_protocol(easy, &transfer->url)
            && set_up_proxy(easy, transfer)
            && curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                               limit(request->connect_timeout_ms))
+                               limit(transfer, request->connect_timeout_ms))
                   == 0
            && curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
-                               limit(request->timeout_ms))
+                               limit(transfer, request->timeout_ms))
                   == 0;
 }
 
@@ -240,11 +251,15 @@ static bool is_interrupted(const struct transfer *transfer)
 static int look_for_interrupt(void *arg, curl_off_t to_get, curl_off_t got,
                               curl_off_t to_send, curl_off_t sent)
 {
+    const struct transfer *transfer = arg;
     (void)to_get;
     (void)got;
     (void)to_send;
     (void)sent;
-    return is_interrupted(arg) ? 1 : 0;
+    return atomic_load(&transfer->connection->disturbed)
+                   || is_interrupted(transfer)
+               ? 1
+               : 0;
 }
 
 static bool set_up_callbacks(CURL *easy, struct transfer *transfer)
@@ -371,20 +386,45 @@ static kmse_st run(struct transfer *transfer, struct kmse_why *why)
     return st;
 }
 
+static kmse_st attempt(struct transfer *transfer, const void *owner,
+                       bool *disturbed, struct kmse_why *why)
+{
+    enum { DISTURBANCES_MAX = 2 };
+    kmse_st st = kmse_connection_take(&transfer->connection, owner,
+                                      transfer->request->interrupt);
+    if (!kmse_is_ok(st))
+        return kmse_fail(why, st.reason, "%s", transfer->url.host);
+    struct kmse_connection *connection = transfer->connection;
+    atomic_store(&connection->steadfast,
+                 transfer->disturbances >= DISTURBANCES_MAX);
+    st = run(transfer, why);
+    *disturbed = atomic_load(&connection->disturbed);
+    kmse_connection_give_back(connection);
+    return st;
+}
+
+static kmse_st attempt_until_undisturbed(struct transfer *transfer,
+                                         const void *owner,
+                                         struct kmse_why *why)
+{
+    for (;;) {
+        bool disturbed = false;
+        kmse_st st = attempt(transfer, owner, &disturbed, why);
+        if (kmse_is_ok(st) || !disturbed || is_interrupted(transfer))
+            return st;
+        kmse_http_answer_wipe(&transfer->reception.answer);
+        transfer->disturbances++;
+    }
+}
+
 static kmse_st perform(void *arg, const struct kmse_http_request *request,
                        struct kmse_http_answer *answer, struct kmse_why *why)
 {
     struct transfer transfer = {.request = request};
-    if (kmse_connections_ending())
-        return kmse_fail(why, KMSE_R_INTERRUPTED, "the process ends");
     KMSE_TRY(
         kmse_url_parse(&transfer.url, request->url, request->allow_http, why));
-    transfer.connection = kmse_connection_take(arg);
-    kmse_st st = KMSE_ERR(KMSE_R_MEMORY);
-    if (transfer.connection != NULL) {
-        st = run(&transfer, why);
-        kmse_connection_give_back(transfer.connection);
-    }
+    transfer.end_ms = now_ms() + request->timeout_ms;
+    kmse_st st = attempt_until_undisturbed(&transfer, arg, why);
     kmse_url_wipe(&transfer.url);
     if (!kmse_is_ok(st)) {
         kmse_http_answer_wipe(&transfer.reception.answer);
@@ -401,15 +441,12 @@ struct client {
     char nothing;
 };
 
-static kmse_st started;
+static bool started;
 
 static void start(void)
 {
     Dl_info info;
-    if (!kmse_guest_start())
-        started = KMSE_ERR(KMSE_R_KMS_HTTP);
-    else
-        started = kmse_connections_watch();
+    started = kmse_guest_start();
     if (dladdr(&own_handle, &info) != 0)
         own_handle = dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD);
 }
@@ -424,8 +461,8 @@ kmse_st kmse_curl_open(struct kmse_http *http, struct kmse_why *why)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, start);
-    if (!kmse_is_ok(started))
-        return kmse_fail(why, started.reason, "libcurl does not start");
+    if (!started)
+        return kmse_fail(why, KMSE_R_KMS_HTTP, "libcurl does not start");
     struct client *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);

@@ -6,5 +6,11 @@
 extern const struct kmse_http_module kmse_http_module;
 
 __attribute__((visibility("default")))
-const struct kmse_http_module kmse_http_module = {KMSE_HTTP_ABI, kmse_curl_open,
-                                                  kmse_connections_stop};
+const struct kmse_http_module kmse_http_module = {
+    .abi = KMSE_HTTP_ABI,
+    .open = kmse_curl_open,
+    .before_fork = kmse_connections_before_fork,
+    .after_fork_parent = kmse_connections_after_fork_parent,
+    .after_fork_child = kmse_connections_after_fork_child,
+    .stop = kmse_connections_stop,
+};

@@ -237,8 +237,8 @@ static kmse_st check_again(struct kmse_lease *lease, struct kmse_why *why)
 
 kmse_st kmse_lease_check(struct kmse_lease *lease, struct kmse_why *why)
 {
-    /* Without a look at the clock: that is a message's share of 8 ns. */
-    return is_current(lease) ? KMSE_OK : check_again(lease, why);
+    /* The clock as well: in a message that takes long, nothing else looks. */
+    return is_fresh(lease) ? KMSE_OK : check_again(lease, why);
 }
 
 /* --- nonces and limits -------------------------------------------------- */

@@ -120,7 +120,7 @@ static kmse_st connect_within(struct exchange *x, struct kmse_why *why)
     while (connect(x->fd, (const struct sockaddr *)&address, sizeof(address))
            != 0) {
         if (errno != EAGAIN && errno != EINTR)
-            return cannot(x, "nobody to connect to", errno, why);
+            return cannot(x, "cannot connect", errno, why);
         KMSE_TRY(check_time(x, why));
         kmse_interrupt_sleep(x->interrupt, RETRY_CONNECT_MS);
     }

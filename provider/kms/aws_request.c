@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <openssl/crypto.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/interrupt.h"
 #include "kms/sigv4.h"
 
@@ -99,8 +99,9 @@ int64_t kmse_http_date_parse(const char *text)
         return 0;
     at.tm_mon = (int)(found - MONTHS) / MONTH_LEN;
     at.tm_year -= YEAR_0;
-    time_t wall_s = timegm(&at);
-    /* sscanf takes signs and blanks, and timegm the 30th of February. */
+    int64_t wall_s = kmse_time_join(&at);
+    /* sscanf takes signs and blanks, and join the 30th of February. */
+    kmse_time_split(&at, wall_s);
     snprintf(again, sizeof(again), "%s, %02d %.3s %04d %02d:%02d:%02d GMT", day,
              at.tm_mday, MONTHS + MONTH_LEN * at.tm_mon, at.tm_year + YEAR_0,
              at.tm_hour, at.tm_min, at.tm_sec);

@@ -100,15 +100,27 @@ static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool ending;
 static const struct kmse_http_module *loaded; /* guarded by loading */
 
-static void lock(void *arg)
+static void before_fork(void *arg)
 {
     (void)arg;
     pthread_mutex_lock(&loading);
+    if (loaded != NULL)
+        loaded->before_fork();
 }
 
-static void unlock(void *arg)
+static void after_fork_parent(void *arg)
 {
     (void)arg;
+    if (loaded != NULL)
+        loaded->after_fork_parent();
+    pthread_mutex_unlock(&loading);
+}
+
+static void after_fork_child(void *arg)
+{
+    (void)arg;
+    if (loaded != NULL)
+        loaded->after_fork_child();
     pthread_mutex_unlock(&loading);
 }
 
@@ -124,8 +136,10 @@ static void at_exit(void *arg)
 
 static kmse_st watch(void)
 {
-    static struct kmse_fork_hooks hooks = {
-        .prepare = lock, .parent = unlock, .child = unlock, .at_exit = at_exit};
+    static struct kmse_fork_hooks hooks = {.prepare = before_fork,
+                                           .parent = after_fork_parent,
+                                           .child = after_fork_child,
+                                           .at_exit = at_exit};
     static atomic_bool watched;
     if (atomic_exchange(&watched, true))
         return KMSE_OK;

@@ -81,7 +81,14 @@ enum { KMSE_HTTP_ABI = 3 };
 struct kmse_http_module {
     int abi;
     kmse_st (*open)(struct kmse_http *http, struct kmse_why *why);
-    /* OPENSSL_cleanup begins: calls under way end, and no more are made. */
+    /*
+     * Calls under way come to their ends before a fork; in the child there are
+     * no connections. When OPENSSL_cleanup begins they are interrupted, and no
+     * more are made.
+     */
+    void (*before_fork)(void);
+    void (*after_fork_parent)(void);
+    void (*after_fork_child)(void);
     void (*stop)(void);
 };
 

@@ -5,11 +5,11 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <openssl/crypto.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 
 static const char ALGORITHM[] = "AWS4-HMAC-SHA256";
 static const char KEY_PREFIX[] = "AWS4";
@@ -23,12 +23,14 @@ enum { DIGEST_HEX_LEN = 2 * KMSE_HMAC_LEN + 1 };
 void kmse_sigv4_time_print(char out[KMSE_SIGV4_TIME_LEN], int64_t wall_s)
 {
     static const int64_t LAST_S = 253402300799; /* 9999-12-31T23:59:59Z */
-    time_t clamped = wall_s < 0 ? 0 : (time_t)wall_s;
-    struct tm utc = {0};
-    if (wall_s > LAST_S)
-        clamped = (time_t)LAST_S;
-    gmtime_r(&clamped, &utc);
-    strftime(out, KMSE_SIGV4_TIME_LEN, "%Y%m%dT%H%M%SZ", &utc);
+    int64_t clamped = wall_s < 0 ? 0 : wall_s > LAST_S ? LAST_S : wall_s;
+    char text[KMSE_TIME_LEN];
+    kmse_time_print(text, clamped);
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at != '-' && *at != ':')
+            *out++ = *at;
+    }
+    *out = '\0';
 }
 
 static void take_date(char out[KMSE_SIGV4_DATE_LEN],

@@ -404,7 +404,65 @@ def xml():
         yield name, text.encode()
 
 
-for target in (aws_answer, aws_key, aws_profile, aws_words, duration, header,
+# --- packets of provider and agent --------------------------------------------
+
+def agent_wire():
+    def fetch(name=b"emails", version=1, used=(7, 8)):
+        return (b"KEA\1\1" + bytes([len(name)]) + b"an id, 16 bytes." +
+                version.to_bytes(4, "big") + used[0].to_bytes(8, "big") +
+                used[1].to_bytes(8, "big") + name)
+
+    def fetched(fresh=300000, stale=3600000):
+        return (b"KEA\1\1\0\0" + b"a data key for fuzzing, 32 bytes."[:32] +
+                fresh.to_bytes(8, "big") + stale.to_bytes(8, "big"))
+
+    def reason(number, text, ask=1):
+        return (b"KEA\1" + bytes([ask]) + number.to_bytes(2, "big") +
+                len(text).to_bytes(2, "big") + text)
+
+    def status(text, more=0):
+        return (b"KEA\1\2\0\0" + bytes([more]) +
+                len(text).to_bytes(2, "big") + text)
+
+    yield "request-fetch", b"q" + fetch()
+    yield "request-longest", b"q" + fetch(b"a" * 31, 2**24 - 1, (2**64 - 1,) * 2)
+    yield "request-name-long", b"q" + fetch(b"a" * 32)
+    yield "request-name-none", b"q" + fetch(b"")
+    yield "request-name-slash", b"q" + fetch(b"../emails")
+    yield "request-name-nul", b"q" + fetch(b"a\0b")
+    yield "request-version-0", b"q" + fetch(version=0)
+    yield "request-version-high", b"q" + fetch(version=2**24)
+    yield "request-cut", b"q" + fetch()[:-1]
+    yield "request-more", b"q" + fetch() + b"x"
+    yield "request-status", b"qKEA\1\2"
+    yield "request-status-more", b"qKEA\1\2x"
+    yield "request-unknown", b"qKEA\1\3"
+    yield "request-newer", b"qKEA\2" + fetch()[4:]
+    yield "request-empty", b"q"
+    yield "fetched", b"f" + fetched()
+    yield "fetched-no-time", b"f" + fetched(0, 0)
+    yield "fetched-cut", b"f" + fetched()[:-1]
+    yield "fetched-more", b"f" + fetched() + b"\0"
+    yield "fetched-for-ever", b"f" + fetched(fresh=2**63)
+    yield "reason", b"f" + reason(83, b"user 33 may not have the key emails")
+    yield "reason-no-text", b"f" + reason(83, b"")
+    yield "reason-longest", b"f" + reason(83, b"x" * 511)
+    yield "reason-too-long", b"f" + reason(83, b"x" * 512)
+    yield "reason-unknown", b"f" + reason(19, b"?")
+    yield "reason-terminal", b"f" + reason(83, b"\x1b[2J")
+    yield "reason-nul", b"f" + reason(83, b"a\0b")
+    yield "reason-cut", b"f" + reason(83, b"user 33")[:-1]
+    yield "reason-of-status", b"s" + reason(83, b"not you", 2)
+    yield "status", b"s" + status(b"# HELP a b\na 1\n")
+    yield "status-more", b"s" + status(b"a 1\n", 1)
+    yield "status-neither", b"s" + status(b"a 1\n", 2)
+    yield "status-longest", b"s" + status(b"\n" * 2038)
+    yield "status-too-long", b"s" + status(b"\n" * 2039)
+    yield "status-cut", b"s" + status(b"a 1\n")[:-1]
+    yield "status-tab", b"s" + status(b"a\t1\n")
+
+
+for target in (agent_wire, aws_answer, aws_key, aws_profile, aws_words, duration, header,
                imported, keyfile, local_file, xml):
     folder = CORPUS / {"imported": "import"}.get(target.__name__, target.__name__)
     folder.mkdir(parents=True, exist_ok=True)

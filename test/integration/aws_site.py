@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import re
-import subprocess
 import time
 
 from conftest import BUILD, TIMEOUT_S, TOOL, Site
@@ -211,7 +210,3 @@ def elapsed(call):
     start = time.monotonic()
     made = call()
     return made, time.monotonic() - start
-
-
-def run_quietly(*command):
-    subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT_S, env=dict(os.environ))

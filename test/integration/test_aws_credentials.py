@@ -10,70 +10,10 @@ import time
 import pytest
 
 from aws_site import AwsSite
+from aws_sources import Files, container, files, identity, instance, keys_of, site, user  # noqa: F401
 from doubles.sigv4 import Credentials
 
-A = "eu-west-1"
 NONE = "no credentials for the KMS"
-HOUR_S = 3600
-
-
-@pytest.fixture
-def site(aws_site, kms, issuer, administrator):
-    """A key that was made, and then no credentials anywhere."""
-    aws_site.create_at(kms.store.create(A).arn)
-    aws_site.message = aws_site.encrypt(b"anna")
-    aws_site.forget()
-    aws_site.aws["AWS_REGION"] = A
-    aws_site.aws["AWS_ENDPOINT_URL_STS"] = issuer.url
-    aws_site.secrets |= {issuer.authorization, issuer.web_identity_token}
-    kms.control({"reset_counts": True})
-    issuer.control({"reset_counts": True})
-    return aws_site
-
-
-@pytest.fixture
-def user(accounts):
-    """Permanent credentials of the access key ID that a test gives."""
-
-    def make(access_key_id):
-        return accounts.add(Credentials(access_key_id, f"{access_key_id}/secret+0123456789abcdef"))
-
-    return make
-
-
-class Files:
-    """~/.aws of the site's user."""
-
-    def __init__(self, site):
-        self.folder = site.home / ".aws"
-        self.folder.mkdir()
-
-    def _write(self, name, sections):
-        lines = []
-        for section, pairs in sections.items():
-            lines += [f"[{section}]", *(f"{key} = {value}" for key, value in pairs.items())]
-        (self.folder / name).write_text("\n".join(lines) + "\n")
-
-    def credentials(self, **sections):
-        self._write("credentials", sections)
-
-    def config(self, sections):
-        self._write("config", sections)
-
-
-@pytest.fixture
-def files(site):
-    return Files(site)
-
-
-def keys_of(credentials):
-    pairs = {
-        "aws_access_key_id": credentials.access_key_id,
-        "aws_secret_access_key": credentials.secret_access_key,
-    }
-    if credentials.session_token:
-        pairs["aws_session_token"] = credentials.session_token
-    return pairs
 
 
 def works(site):
@@ -170,25 +110,6 @@ def test_a_file_that_cannot_be_parsed_is_named(site, files):
         assert f"{files.folder / 'credentials'} line 1: a key before the first [section]" in error
 
 
-def test_a_file_is_looked_at_again_when_kms_says_no(site, kms, accounts, files, user):
-    site.configure(max_age="1s", stale_if_unreachable="0")
-    old, new = user("AKIAOLD0000000000001"), user("AKIANEW0000000000001")
-    files.credentials(default=keys_of(old))
-    with site.loop() as loop:
-        assert loop.decrypt(site.message) == "anna"
-        files.credentials(default=keys_of(new))
-        accounts.remove(old.access_key_id)
-        never_fails(loop, site, 2)
-    assert used(kms, new.access_key_id) > 0
-
-
-def never_fails(loop, site, seconds):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        assert loop.decrypt(site.message) == "anna"
-        time.sleep(0.05)
-
-
 # A program of the user's.
 
 
@@ -223,7 +144,7 @@ def test_a_program_is_run_only_with_leave(site, kms, files, user):
     assert site.source() == "credential_process of profile default"
 
 
-def test_a_program_gets_its_words_and_no_shell(site, kms, files, user):
+def test_a_program_gets_its_words_and_no_shell(site, files, user):
     marked = site.folder / "marked"
     script = program(site, f'printf "%s\\n" "$#" "$1" "$2" >{marked}\n' + printed(user("AKIAPROCESS000000001")))
     files.config({"default": {"credential_process": f'{script} "two words" $HOME;x'}})
@@ -259,7 +180,8 @@ def test_a_program_that_hangs_is_ended(site, files):
 
 def test_a_program_s_session_that_expired_is_refused(site, files, issuer):
     session = issuer.issue(issuer.role_arn)
-    files.config({"default": {"credential_process": program(site, printed(session, Expiration="2020-01-01T00:00:00Z"))}})
+    script = program(site, printed(session, Expiration="2020-01-01T00:00:00Z"))
+    files.config({"default": {"credential_process": script}})
     site.configure(aws_credential_process="yes")
     assert "expired at 2020-01-01T00:00:00Z" in refused(site)
 
@@ -329,7 +251,7 @@ def test_sts_and_kms_on_a_clock_that_is_off(site, files, issuer, user, skew_s):
     assert issuer.counts["error.SignatureDoesNotMatch"] == 1
 
 
-def test_what_sts_refuses_is_told_and_no_secret_with_it(site, accounts, files, issuer, user):
+def test_what_sts_refuses_is_told_and_no_secret_with_it(site, files, issuer, user):
     base = user("AKIABASE000000000001")
     role = {"role_arn": issuer.role_arn, "source_profile": "base"}
     files.config({"default": role})
@@ -367,16 +289,8 @@ def test_moto_s_sts_takes_the_signature_too(empty_site, moto):
 # A token of another party's.
 
 
-@pytest.fixture
-def identity(site, issuer):
-    file = site.folder / "identity-token"
-    file.write_text(issuer.web_identity_token + "\n")
-    site.aws["AWS_WEB_IDENTITY_TOKEN_FILE"] = str(file)
-    site.aws["AWS_ROLE_ARN"] = issuer.role_arn
-    return file
-
-
-def test_a_web_identity(site, issuer, identity):
+@pytest.mark.usefixtures("identity")
+def test_a_web_identity(site, issuer):
     site.aws["AWS_ROLE_SESSION_NAME"] = "pod-1"
     assert works(site)
     assert issuer.counts["sts AssumeRoleWithWebIdentity"] == 1
@@ -392,7 +306,7 @@ def test_a_web_identity_of_a_profile(site, files, issuer, identity):
     assert issuer.counts["sts AssumeRoleWithWebIdentity"] == 1
 
 
-def test_a_web_identity_token_that_is_no_good(site, issuer, identity):
+def test_a_web_identity_token_that_is_no_good(site, identity):
     other = "header.another-token-0123456789.signature"
     site.secrets.add(other)
     identity.write_text(other)
@@ -406,107 +320,18 @@ def test_a_web_identity_token_that_is_no_good(site, issuer, identity):
     assert "AWS_ROLE_ARN" in refused(site)
 
 
-# Credentials that end: each way they are got anew, by a program that stays.
-
-
-def renews(site, accounts, issuer, kms, rotate=None):
-    """No message fails over the end of a session."""
-    site.configure(max_age="1s", stale_if_unreachable="0")
-    with site.loop() as loop:
-        assert loop.decrypt(site.message) == "anna"
-        if rotate is not None:
-            rotate()
-        accounts.clock.advance_s += 2 * HOUR_S
-        accounts.clock.skew_s -= 2 * HOUR_S
-        never_fails(loop, site, 2.2)
-    assert kms.counts["error.ExpiredTokenException"] == 1
-
-
-def test_a_rotated_web_identity_token_is_read_again(site, accounts, issuer, kms, identity):
-    def rotate():
-        issuer.web_identity_token = "header.the-next-token-0123456789.signature"
-        site.secrets.add(issuer.web_identity_token)
-        identity.write_text(issuer.web_identity_token)
-
-    renews(site, accounts, issuer, kms, rotate)
-    assert issuer.counts["sts AssumeRoleWithWebIdentity"] == 2
-
-
-def test_a_rotated_container_token_is_read_again(site, accounts, issuer, kms, container):
-    def rotate():
-        issuer.authorization = "Token the-next-authorization-0123456789"
-        site.secrets.add(issuer.authorization)
-        container.write_text(issuer.authorization)
-
-    renews(site, accounts, issuer, kms, rotate)
-    assert issuer.counts["GET /v1/credentials"] == 2
-
-
-def test_a_role_is_assumed_again(site, accounts, issuer, kms, files, user):
-    files.credentials(base=keys_of(user("AKIABASE000000000001")))
-    files.config({"default": {"role_arn": issuer.role_arn, "source_profile": "base"}})
-    renews(site, accounts, issuer, kms)
-    assert issuer.counts["sts AssumeRole"] == 2
-
-
-def test_instance_metadata_is_asked_again(site, accounts, issuer, kms, instance):
-    renews(site, accounts, issuer, kms)
-    assert issuer.counts["role document"] == 2
-
-
-def test_short_sessions_are_renewed_ahead(site, accounts, issuer, kms, container):
-    """Of four seconds: nobody ever sees one that has ended."""
-    issuer.lifetime_s = 4
-    site.configure(max_age="1s", stale_if_unreachable="0")
-    with site.loop() as loop:
-        never_fails(loop, site, 6)
-    assert issuer.counts["GET /v1/credentials"] in (2, 3)
-    assert kms.counts["error.ExpiredTokenException"] == 0
-
-
-def test_a_source_that_is_away_is_no_reason_to_stop_using_what_it_gave(site, issuer, container):
-    site.configure(max_age="1s", stale_if_unreachable="0")
-    with site.loop() as loop:
-        assert loop.decrypt(site.message) == "anna"
-        issuer.stop()
-        never_fails(loop, site, 2)
-        issuer.start()
-
-
-def test_a_source_that_is_away_counts_as_a_kms_that_is(site, accounts, issuer, kms, container):
-    """Its credentials have ended, and there are no new ones: a data key may be
-    stale for that."""
-    site.configure(max_age="1s", stale_if_unreachable="1h", kms_timeout="500ms")
-    with site.loop() as loop:
-        assert loop.decrypt(site.message) == "anna"
-        issuer.control({"fault": "503"})
-        accounts.clock.advance_s += 2 * HOUR_S
-        accounts.clock.skew_s -= 2 * HOUR_S
-        never_fails(loop, site, 3)
-        assert kms.counts["error.ExpiredTokenException"] > 0, "it did not ask"
-    assert "the KMS is unreachable" in site.decrypt_fails(site.message)
-
-
 # Containers.
 
 
-@pytest.fixture
-def container(site, issuer):
-    """EKS Pod Identity, with a token in a file."""
-    file = site.folder / "container-token"
-    file.write_text(issuer.authorization)
-    site.aws["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"{issuer.url}/v1/credentials"
-    site.aws["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = str(file)
-    return file
-
-
-def test_a_container_with_a_token_file(site, issuer, container):
+@pytest.mark.usefixtures("container")
+def test_a_container_with_a_token_file(site, issuer):
     assert works(site)
     assert issuer.counts["GET /v1/credentials"] == 1
     assert site.source() == "container endpoint (AWS_CONTAINER_CREDENTIALS_FULL_URI)"
 
 
-def test_a_container_with_a_token(site, issuer, container):
+@pytest.mark.usefixtures("container")
+def test_a_container_with_a_token(site, issuer):
     del site.aws["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]
     site.aws["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = issuer.authorization
     assert works(site)
@@ -543,12 +368,6 @@ def test_a_container_is_on_this_machine_or_behind_tls(site, url):
 
 
 # Instances.
-
-
-@pytest.fixture
-def instance(site, issuer):
-    site.aws["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = issuer.url
-    del site.aws["AWS_EC2_METADATA_DISABLED"]
 
 
 @pytest.mark.usefixtures("instance")
@@ -588,7 +407,8 @@ def test_moto_is_an_instance_too(site, moto):
 # The order of them all.
 
 
-def test_the_first_that_is_configured_is_used(site, kms, files, issuer, user, identity, container, instance):
+@pytest.mark.usefixtures("identity", "container", "instance")
+def test_the_first_that_is_configured_is_used(site, kms, files, issuer, user):
     env = user("AKIAENVIRONMENT00001")
     base, static, config = (user(f"AKIA{name}00000001") for name in ("BASE0000", "STATIC00", "CONFIG00"))
     process = program(site, printed(user("AKIAPROCESS000000001")))

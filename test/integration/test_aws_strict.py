@@ -438,7 +438,8 @@ def test_a_key_has_a_copy_in_each_account(aws_site, two):
 
 
 @pytest.mark.parametrize("region", [A, B])
-def test_one_region_down_is_no_harm(aws_site, kms, two, region):
+@pytest.mark.usefixtures("two")
+def test_one_region_down_is_no_harm(aws_site, kms, region):
     message = aws_site.encrypt(b"anna")
     down(kms, region)
     assert aws_site.decrypt(message) == b"anna"
@@ -463,7 +464,8 @@ def test_an_account_that_says_no_is_no_harm_until_both_do(aws_site, two):
     assert "the master key is disabled" in error
 
 
-def test_a_running_program_fails_over_and_back(aws_site, kms, two):
+@pytest.mark.usefixtures("two")
+def test_a_running_program_fails_over_and_back(aws_site, kms):
     aws_site.configure(max_age="1s", stale_if_unreachable="0")
     message = aws_site.encrypt(b"anna")
     with aws_site.loop() as loop:
@@ -496,7 +498,7 @@ def test_a_multi_region_key_opens_in_region_b_when_a_is_down(aws_site, kms, mult
     assert aws_site.decrypt(message) == b"anna"
 
 
-def test_rewrap_moves_to_another_region_and_the_old_one_may_go(site, rows, kms, master):
+def test_rewrap_moves_to_another_region_and_the_old_one_may_go(site, rows, kms):
     site.rotate()
     rows.write("carl")
     hashes = rows.hashes()

@@ -144,7 +144,7 @@ def test_a_key_that_is_not_there_is_not_found(client, name):
     client.refused("DescribeKey", "NotFoundException", KeyId=name)
 
 
-def test_a_key_is_of_one_account(client, kms, key):
+def test_a_key_is_of_one_account(client, kms):
     theirs = kms.store.create(REGION, account="444455556666").arn
     assert client("Encrypt", KeyId=theirs, Plaintext=b"x")["KeyId"] == theirs
     mixed = theirs.replace("444455556666", "111122223333")
@@ -466,8 +466,8 @@ def test_imds_wants_a_token(issuer):
     assert raw(issuer.url + role, {}, b"", "GET")[0] == 401
     assert raw(issuer.url + role, {"X-aws-ec2-metadata-token": "x"}, b"", "GET")[0] == 401
     assert raw(issuer.url + "/latest/api/token", {}, b"", "PUT")[0] == 400
-    assert raw(issuer.url + "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "99999"}, b"", "PUT")[0] == 400
-    ttl = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+    too_long, ttl = ({"X-aws-ec2-metadata-token-ttl-seconds": seconds} for seconds in ("99999", "60"))
+    assert raw(issuer.url + "/latest/api/token", too_long, b"", "PUT")[0] == 400
     assert raw(issuer.url + "/latest/api/token", {**ttl, "X-Forwarded-For": "1.2.3.4"}, b"", "PUT")[0] == 403
     _, _, token = raw(issuer.url + "/latest/api/token", ttl, b"", "PUT")
     assert raw(issuer.url + role, {"X-aws-ec2-metadata-token": token.decode()}, b"", "GET")[2] == b"double-role"

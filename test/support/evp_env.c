@@ -50,8 +50,8 @@ static void open_rotation(struct rotation_env *rotation,
     made->clock = &kmse_clock_system;
     need(kmse_crypto_new(&made->crypto, NULL, false), "crypto", &rotation->why);
     need(kmse_pool_new(&made->pool), "key memory", &rotation->why);
-    need(kmse_kms_new(&made->kms, made->crypto, made->pool, made->clock, NULL), "KMS",
-         &rotation->why);
+    need(kmse_kms_new(&made->kms, made->crypto, made->pool, made->clock, NULL),
+         "KMS", &rotation->why);
 }
 
 static void close_rotation(struct rotation_env *rotation)
@@ -69,8 +69,8 @@ void evp_env_create_key(const struct evp_env *env, const char *name)
     kmse_st st = kmse_kms_describe(rotation.rotation.kms, rotation.uri,
                                    &description, &rotation.why);
     if (st.reason == KMSE_R_KMS_KEY_NOT_FOUND)
-        st =
-            kmse_kms_ensure(rotation.rotation.kms, rotation.uri, NULL, &rotation.why);
+        st = kmse_kms_ensure(rotation.rotation.kms, rotation.uri, NULL,
+                             &rotation.why);
     need(st, "master key", &rotation.why);
     const char *uris[] = {rotation.uri};
     const struct kmse_kms_context context = {0};

@@ -3,6 +3,7 @@
 #include "http_fixture.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,5 +205,9 @@ bool open_module(int argc, char **argv)
         return false;
     }
     env.module = dlsym(handle, KMSE_HTTP_MODULE_SYMBOL);
-    return env.module != NULL && env.module->abi == KMSE_HTTP_ABI;
+    return env.module != NULL && env.module->abi == KMSE_HTTP_ABI
+           && pthread_atfork(env.module->before_fork,
+                             env.module->after_fork_parent,
+                             env.module->after_fork_child)
+                  == 0;
 }

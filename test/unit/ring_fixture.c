@@ -93,6 +93,8 @@ void ring_make(const struct kmse_ring_options *changes)
         options.max_messages = changes->max_messages;
     if (changes != NULL && changes->max_bytes != 0)
         options.max_bytes = changes->max_bytes;
+    if (changes != NULL)
+        options.kms = changes->kms;
     struct kmse_crypto *crypto = NULL;
     expect_ok(kmse_crypto_new(&crypto, NULL, false));
     expect_ok(kmse_ring_new(&ring_fixture.ring, &options, crypto, &CLOCK));

@@ -121,7 +121,15 @@ static void a_sigpipe_of_the_programs_own_stays(void **state)
     pthread_sigmask(SIG_UNBLOCK, &pipe, NULL);
 }
 
-/* --- sockets ------------------------------------------------------------ */
+/* --- connections ------------------------------------------------------------
+ */
+
+static struct kmse_connection *take(const void *owner)
+{
+    struct kmse_connection *taken = NULL;
+    expect_ok(kmse_connection_take(&taken, owner, NULL));
+    return taken;
+}
 
 static CURLcode try_url(struct kmse_connection *connection, const char *url)
 {
@@ -140,7 +148,7 @@ static void a_socket_to_elsewhere_is_not_opened(void **state)
         "http://[::ffff:192.0.2.1]:1/", "http://0.0.0.0:1/"};
     static const char *const HERE[] = {"http://127.9.9.9:1/",
                                        "http://localhost:1/"};
-    struct kmse_connection *connection = kmse_connection_take(&ELSEWHERE);
+    struct kmse_connection *connection = take(&ELSEWHERE);
     (void)state;
     connection->loopback_only = true;
     for (size_t i = 0; i < sizeof(ELSEWHERE) / sizeof(ELSEWHERE[0]); i++) {
@@ -159,13 +167,13 @@ static void a_connection_is_its_owners_until_it_is_closed(void **state)
 {
     int one = 1, two = 2;
     (void)state;
-    struct kmse_connection *first = kmse_connection_take(&one);
-    struct kmse_connection *second = kmse_connection_take(&one);
+    struct kmse_connection *first = take(&one);
+    struct kmse_connection *second = take(&one);
     assert_ptr_not_equal(second, first);
     kmse_connection_give_back(first);
-    struct kmse_connection *others = kmse_connection_take(&two);
+    struct kmse_connection *others = take(&two);
     assert_ptr_not_equal(others, first);
-    assert_ptr_equal(kmse_connection_take(&one), first);
+    assert_ptr_equal(take(&one), first);
     kmse_connection_give_back(others);
     kmse_connections_close(&two);
     assert_null(others->easy);

@@ -168,9 +168,9 @@ static void uri_is_made_absolute(void **state)
 static void bad_uris_are_refused_by_name(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",   "local",     "local:",   "LOCAL:/x",
-                                      "/x", "gcp-kms:x", " local:/x",
-                                      "aws-kms:", "aws-kms:no key"};
+    static const char *const bad[] = {
+        "",          "local",     "local:",   "LOCAL:/x",      "/x",
+        "gcp-kms:x", " local:/x", "aws-kms:", "aws-kms:no key"};
     struct kmse_kms *kms = NULL;
     expect_ok(kmse_kms_new(&kms, NULL, NULL, &kmse_clock_system, NULL));
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

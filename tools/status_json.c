@@ -93,7 +93,8 @@ static bool add_context(cJSON *object, const struct kmse_keyfile *file)
 static bool add_due(cJSON *object, const struct kmse_keyfile *file,
                     int64_t now_s)
 {
-    static const char DUE[] = "due", LEFT[] = "due-in-seconds";
+    static const char DUE[] = "rotation-due",
+                      LEFT[] = "rotation-due-in-seconds";
     struct kmse_due due = kmse_due_of(file, now_s, NULL);
     char left[24];
     if (due.state == KMSE_DUE_NEVER)

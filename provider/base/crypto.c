@@ -20,7 +20,11 @@
 struct kmse_crypto {
     OSSL_LIB_CTX *host; /* or NULL */
     bool host_always;
-    pthread_mutex_t mutex; /* guards what is below until ready is set */
+    /*
+     * Guards what is below until ready is set, and is held around calls of
+     * libcrypto that take locks of its own: no fork may find those taken.
+     */
+    pthread_mutex_t mutex;
     _Atomic bool ready;
     OSSL_LIB_CTX *private_libctx;
     OSSL_PROVIDER *private_default;

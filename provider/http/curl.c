@@ -10,6 +10,7 @@
 
 #include <curl/curl.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
 
 #include "base/bytes.h"
@@ -301,17 +302,22 @@ static void print_cause(char *out, size_t out_size,
     kmse_printable_copy(out, out_size, (const uint8_t *)text, strlen(text));
 }
 
+/* libcurl's TLS takes its algorithms from the program's own context. */
+static bool is_tls_possible(void)
+{
+    EVP_MD *sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
+    EVP_MD_free(sha256);
+    return sha256 != NULL;
+}
+
 static const char *hint(CURLcode code)
 {
-    switch (code) {
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
+    if (code == CURLE_PEER_FAILED_VERIFICATION
+        || code == CURLE_SSL_CACERT_BADFILE)
         return " (see aws-ca-bundle and AWS_CA_BUNDLE)";
-    case CURLE_SSL_CONNECT_ERROR:
+    if (code == CURLE_SSL_CONNECT_ERROR && !is_tls_possible())
         return " (is OpenSSL's default provider active?)";
-    default:
-        return "";
-    }
+    return "";
 }
 
 static int reason_of(CURLcode code)

@@ -111,8 +111,8 @@ static kmse_st none(const struct kmse_aws_search *search, struct kmse_why *why)
 {
     return kmse_fail(
         why, KMSE_R_KMS_CREDENTIALS,
-        "there are none in the environment (AWS_ACCESS_KEY_ID), profile %s"
-        " (%s, %s), web identity, container or instance metadata",
+        "there are none in the environment (AWS_ACCESS_KEY_ID), of a web"
+        " identity, container or instance metadata, or in profile %s (%s, %s)",
         search->profile,
         kmse_aws_profiles_path(search->profiles, KMSE_AWS_CREDENTIALS_FILE),
         kmse_aws_profiles_path(search->profiles, KMSE_AWS_CONFIG_FILE));

@@ -36,6 +36,15 @@ static void check_means_what_it_says(int64_t seconds, const char *text)
                || (strchr("smhd", rest[0]) != NULL && rest[1] == '\0'));
 }
 
+static void check_is_read_again(int64_t seconds)
+{
+    char text[KMSE_DURATION_LEN];
+    int64_t again = -1;
+    kmse_duration_print(text, seconds);
+    FUZZ_OK(kmse_duration_parse(&again, text));
+    FUZZ_CHECK(again == seconds);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = fuzz_text(data, size);
@@ -44,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (kmse_is_ok(st)) {
         FUZZ_CHECK(seconds >= 0 && seconds <= KMSE_DURATION_MAX_S);
         check_means_what_it_says(seconds, text);
+        check_is_read_again(seconds);
     } else {
         FUZZ_CHECK(st.reason == KMSE_R_PARAMETER);
         FUZZ_CHECK(seconds == -1);

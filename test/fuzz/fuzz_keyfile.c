@@ -21,6 +21,7 @@ static void check_file(const struct kmse_keyfile *file)
 {
     FUZZ_CHECK(strcmp(file->name, NAME) == 0);
     FUZZ_CHECK(file->version_count > 0);
+    FUZZ_CHECK(file->policy.rotate_after_s <= KMSE_ROTATE_AFTER_MAX_S);
     for (size_t i = 0; i < file->version_count; i++) {
         const struct kmse_version *version = &file->versions[i];
         FUZZ_CHECK(version->number == i + 1);

@@ -120,6 +120,10 @@ def keyfile():
     yield "valid-small", changed(whole, "policy", to={})
     yield "valid-escapes", changed(
         whole, "versions", 2, "copies", 0, "kms", to="local:/\u00e9\n\"\\\x7f")
+    yield "valid-revoked", changed(whole, "versions", 1, "state", to="revoked")
+    for after in (1, 7776000, 316224000):
+        yield f"valid-rotate-after-{after}", changed(
+            whole, "policy", "rotate-after", to=after)
     yield from broken_json(good)
     first = ("versions", 2, "copies", 0)
     for name, path, value in (
@@ -128,6 +132,11 @@ def keyfile():
             ("time", ("created",), "2026-02-30T00:00:00Z"),
             ("context-reserved", ("context",), {"kms-envelope:key": "x"}),
             ("policy-fraction", ("policy", "max-bytes"), 1.5),
+            ("policy-unknown", ("policy", "rotate-before"), 1),
+            ("rotate-after-text", ("policy", "rotate-after"), "90d"),
+            ("rotate-after-zero", ("policy", "rotate-after"), 0),
+            ("rotate-after-long", ("policy", "rotate-after"), 316224001),
+            ("revoked-no-copies", ("versions", 0, "state"), "revoked"),
             ("versions-none", ("versions",), []),
             ("version-order", ("versions", 1, "version"), 3),
             ("state", ("versions", 1, "state"), "Active"),

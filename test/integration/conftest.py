@@ -223,3 +223,24 @@ def aws_site(empty_site, tmp_path, kms, administrator):
     made = AwsSite(empty_site.folder, kms)
     made.use(administrator)
     return made
+
+
+@pytest.fixture
+def agent_site(empty_site):
+    """A host whose master key is a file, with an agent to be started."""
+    from agent_site import AgentSite
+
+    made = AgentSite(empty_site.folder)
+    made.create("emails")
+    return made
+
+
+@pytest.fixture
+def aws_agent_site(empty_site, kms, administrator):
+    """The same, with a master key in the strict double."""
+    from agent_site import AgentSite
+
+    made = AgentSite(empty_site.folder, kms)
+    made.use(administrator)
+    made.create_at(kms.store.create("eu-west-1").arn)
+    return made

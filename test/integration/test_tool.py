@@ -10,7 +10,7 @@ import pytest
 
 from conftest import TOOL
 
-VERBS = ["create", "rotate", "rewrap", "rotate-master", "status", "inspect", "doctor"]
+VERBS = ["create", "rotate", "rewrap", "policy", "revoke", "rotate-master", "status", "inspect", "doctor"]
 USAGE = 2
 
 
@@ -168,7 +168,10 @@ def test_status_is_a_table_or_json(site):
     assert status["folder"] == str(site.keys)
     orders = status["keys"][1]
     assert [key["name"] for key in status["keys"]] == ["emails", "orders"]
-    assert list(orders) == ["name", "id", "created", "context", "max-messages", "max-bytes", "versions"]
+    assert list(orders) == [
+        "name", "id", "created", "context", "rotate-after-seconds", "rotation-due", "rotation-due-in-seconds",
+        "max-messages", "max-bytes", "versions",
+    ]  # fmt: skip
     assert list(orders["versions"][1]) == [
         "number", "state", "encrypts", "created", "active-from", "age-seconds", "master-keys", "copies",
     ]  # fmt: skip

@@ -136,6 +136,69 @@ static void a_child_has_connections_of_its_own(void **state)
     assert_int_equal(count(env.good, "connections"), before + 2);
 }
 
+struct hanging {
+    struct kmse_http *http;
+    bool answered;
+};
+
+static void *ask_in_thread(void *arg)
+{
+    struct hanging *hanging = arg;
+    struct asked asked;
+    init(&asked, env.good, "/size/9");
+    hanging->answered =
+        kmse_is_ok(ask(hanging->http, &asked)) && asked.answer.body_len == 9;
+    kmse_http_answer_wipe(&asked.answer);
+    return NULL;
+}
+
+/* In a TLS library that a child inherits no thread may be: so it is got out. */
+static void a_fork_disturbs_a_call_which_is_made_anew(void **state)
+{
+    struct hanging hanging = {.http = *state};
+    pthread_t thread;
+    int status = 0;
+    control(env.good, "{\"reset_counts\": true}");
+    set_fault(env.good, "hang"); /* once */
+    assert_int_equal(pthread_create(&thread, NULL, ask_in_thread, &hanging), 0);
+    wait_for_fault(env.good);
+    int64_t start_ms = now_ms();
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(run_child(*state));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    pthread_join(thread, NULL);
+    assert_in_range(now_ms() - start_ms, 0, GRACE_MS);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_true(hanging.answered);
+}
+
+static void fork_once(void)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(EXIT_SUCCESS);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* A program that forks all the time must not keep it from its end. */
+static void a_call_that_was_disturbed_often_is_left_alone(void **state)
+{
+    struct hanging hanging = {.http = *state};
+    pthread_t thread;
+    control(env.good, "{\"reset_counts\": true, \"fault\": \"slow:0.4\"}");
+    assert_int_equal(pthread_create(&thread, NULL, ask_in_thread, &hanging), 0);
+    int64_t start_ms = now_ms();
+    while (pthread_tryjoin_np(thread, NULL) != 0) {
+        assert_in_range(now_ms() - start_ms, 0, TIMEOUT_MS);
+        fork_once();
+    }
+    assert_true(hanging.answered);
+    assert_in_range(count(env.good, "faults"), 2, 3);
+    control(env.good, "{\"fault\": null}");
+}
+
 /* --- what the program notices ------------------------------------------- */
 
 static void errors_of_the_program_stay_and_none_are_added(void **state)
@@ -162,6 +225,8 @@ int main(int argc, char **argv)
         HTTP_TEST(an_interrupt_ends_a_call_at_once),
         HTTP_TEST(an_interrupt_that_is_raised_already_does_too),
         HTTP_TEST(a_child_has_connections_of_its_own),
+        HTTP_TEST(a_fork_disturbs_a_call_which_is_made_anew),
+        HTTP_TEST(a_call_that_was_disturbed_often_is_left_alone),
         HTTP_TEST(errors_of_the_program_stay_and_none_are_added),
     };
     return RUN_HTTP_TESTS(tests, argc, argv);

@@ -89,6 +89,16 @@ static void a_bundle_that_cannot_be_used_is_not_passed_by(void **state)
     expect_failure(*state, &asked, KMSE_R_KMS_UNREACHABLE, "127.0.0.1: ");
 }
 
+static void a_server_without_tls_is_told_as_one(void **state)
+{
+    struct asked asked;
+    char url[VALUE_LEN];
+    snprintf(url, sizeof(url), "https%.200s", env.plain + strlen("http"));
+    init(&asked, url, "/");
+    expect_failure(*state, &asked, KMSE_R_KMS_UNREACHABLE, "127.0.0.1: ");
+    assert_null(strstr(asked.why.text, "default provider"));
+}
+
 /* The connection that is open was made by another bundle's grace. */
 static void a_connection_is_not_used_for_another_bundle(void **state)
 {
@@ -189,6 +199,7 @@ int main(int argc, char **argv)
         HTTP_TEST(plain_http_elsewhere_is_asked_if_the_request_says_so),
         HTTP_TEST(a_certificate_is_always_verified),
         HTTP_TEST(a_bundle_that_cannot_be_used_is_not_passed_by),
+        HTTP_TEST(a_server_without_tls_is_told_as_one),
         HTTP_TEST(a_connection_is_not_used_for_another_bundle),
         HTTP_TEST(a_bundle_that_changes_is_read_anew),
         HTTP_TEST(a_proxy_makes_a_tunnel_and_learns_nothing),

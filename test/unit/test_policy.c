@@ -97,7 +97,10 @@ static char *read_bytes(void)
     uint8_t *bytes = NULL;
     size_t len = 0;
     expect_done(kmse_file_read(at.path, 1 << 20, 0, &bytes, &len, &why));
-    return (char *)bytes;
+    char *text = strndup((const char *)bytes, len);
+    assert_non_null(text);
+    kmse_file_free_bytes(bytes, len);
+    return text;
 }
 
 static size_t count_versions(void)

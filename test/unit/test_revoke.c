@@ -85,7 +85,10 @@ static char *read_bytes(void)
     size_t len = 0;
     snprintf(path, sizeof(path), "%s/%s.json", ring_fixture.folder, NAME);
     expect_done(kmse_file_read(path, 1 << 20, 0, &bytes, &len, &why));
-    return (char *)bytes;
+    char *text = strndup((const char *)bytes, len);
+    assert_non_null(text);
+    kmse_file_free_bytes(bytes, len);
+    return text;
 }
 
 /* --- what it does ------------------------------------------------------- */
@@ -229,6 +232,18 @@ static void what_encrypts_needs_a_successor(void **state)
     assert_int_equal(state_of(1), KMSE_VERSION_REVOKED);
     assert_int_equal(state_of(2), KMSE_VERSION_ACTIVE);
     expect_proven();
+}
+
+/* Whose clock is slow has nothing else to encrypt with. */
+static void the_successor_does_not_wait_for_a_slow_clock(void **state)
+{
+    (void)state;
+    uint32_t number = 0;
+    expect_done(revoke(1, true, &number));
+    struct kmse_keyfile *file = read_file();
+    const struct kmse_version *two = kmse_keyfile_newest(file);
+    assert_ptr_equal(kmse_keyfile_current(file, two->created_s - 600), two);
+    kmse_keyfile_free(file);
 }
 
 /* It proves the file, also while it waits for its time. */
@@ -379,6 +394,7 @@ int main(void)
         RING_STORY(undone_it_is_as_it_was),
         RING_STORY(the_tag_of_the_file_covers_it),
         RING_STORY(what_encrypts_needs_a_successor),
+        RING_STORY(the_successor_does_not_wait_for_a_slow_clock),
         RING_STORY(the_newest_needs_a_successor),
         RING_STORY(an_older_version_does_not_take_over),
         RING_STORY(done_twice_it_is_done_once),

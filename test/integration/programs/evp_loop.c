@@ -2,7 +2,8 @@
 /*
  * A program that stays: evp_loop [KEY]
  * A line in: "encrypt TEXT" or "decrypt HEX". A line out: "ok HEX", "ok TEXT",
- * or "error" and the whole error queue. It knows EVP alone.
+ * or "error" and the whole error queue. "release": everything of OpenSSL is
+ * freed, and the program stays. It knows EVP alone.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -83,13 +84,25 @@ static void decrypt(struct loop *loop, const char *hex)
         printf("ok %.*s\n", len, (const char *)loop->out);
 }
 
+static void release(struct loop *loop)
+{
+    EVP_CIPHER_CTX_free(loop->ctx);
+    EVP_CIPHER_free(loop->cipher);
+    *loop = (struct loop){.ctx = NULL};
+    OPENSSL_cleanup();
+    puts("ok");
+}
+
 static void obey(struct loop *loop, const char *line)
 {
     static const char ENCRYPT[] = "encrypt ", DECRYPT[] = "decrypt ";
+    static const char RELEASE[] = "release";
     if (strncmp(line, ENCRYPT, strlen(ENCRYPT)) == 0)
         encrypt(loop, line + strlen(ENCRYPT));
     else if (strncmp(line, DECRYPT, strlen(DECRYPT)) == 0)
         decrypt(loop, line + strlen(DECRYPT));
+    else if (strcmp(line, RELEASE) == 0)
+        release(loop);
     else
         puts("error [no such command]");
     fflush(stdout);

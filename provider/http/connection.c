@@ -145,10 +145,9 @@ static struct kmse_connection *connection_new(void)
     return made;
 }
 
-static bool claim(struct kmse_connection *connection, enum state from)
+static bool claim(struct kmse_connection *connection, int from)
 {
-    int expected = from;
-    return atomic_compare_exchange_strong(&connection->state, &expected, BUSY);
+    return atomic_compare_exchange_strong(&connection->state, &from, BUSY);
 }
 
 /* Who owned it is certain only once it is claimed. */

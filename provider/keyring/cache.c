@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/interrupt.h"
 #include "keyring/refresher.h"
 
 enum {
@@ -176,6 +177,9 @@ static kmse_st locked_ensure(struct kmse_key *key, uint32_t version,
         }
         KMSE_TRY(kmse_entry_failed(entry, now, why));
         *missed = true;
+        if (kmse_interrupt_is_raised(kmse_interrupt_current()))
+            return kmse_fail(why, KMSE_R_INTERRUPTED, "key %s, version %u",
+                             key->name, version);
         if (entry->in_flight)
             KMSE_TRY(locked_wait(key, why));
         else

@@ -66,7 +66,7 @@ class Agent:
     def stop(self, how=signal.SIGTERM):
         """It must end well: no crash, and no leak where that is looked for."""
         self.process.send_signal(how)
-        assert self.process.wait(timeout=TIMEOUT_S) == 0, self.log
+        assert self.process.wait(timeout=TIMEOUT_S) == 0, (self.process.returncode, self.log)
         assert not self.site.socket.exists() or self.site.socket_is_given
 
     def kill(self):

@@ -2,6 +2,7 @@
 """The agent of a host: one call to the KMS, whoever needs the data key."""
 import json
 import os
+import pathlib
 import signal
 import socket
 import stat
@@ -634,7 +635,7 @@ def test_its_memory_is_its_own(agent_site):
         agent.fetch()
         pid = agent.process.pid
         with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-            status = dict(line.rstrip().split(":\t", 1) for line in file)
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in file)
         with open(f"/proc/{pid}/limits", encoding="utf-8") as file:
             limits = {line[:26].strip(): line[26:].split() for line in file}
         assert limits["Max core file size"][:2] == ["0", "0"]
@@ -646,12 +647,22 @@ def test_its_memory_is_its_own(agent_site):
 # --- systemd ------------------------------------------------------------------
 
 
-def given_socket(site):
-    """What systemd does: a socket as file descriptor 3, for that process."""
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+# Systemd forks before it knows the process id: LISTEN_PID is set after that.
+BE_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=sys.argv[2])
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+
+
+def given(site, kind, count=1):
+    """A socket, and how the agent gets it from systemd."""
+    listening = socket.socket(socket.AF_UNIX, kind)
     listening.bind(str(site.socket))
     listening.listen(16)
-    return listening
+    prefix = ("/usr/bin/python3", "-c", BE_SYSTEMD, listening.fileno(), count)
+    return listening, {"prefix": prefix, "pass_fds": (listening.fileno(),)}
 
 
 def test_systemd_gives_a_socket_and_is_told(agent_site):
@@ -660,12 +671,10 @@ def test_systemd_gives_a_socket_and_is_told(agent_site):
     notified.bind(str(notify_path))
     notified.settimeout(10)
     agent_site.socket_is_given = True
-    with given_socket(agent_site) as listening, notified:
-        # In the shell, for LISTEN_PID must be the agent's.
-        script = f'exec 3<&{listening.fileno()}; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
+    listening, how = given(agent_site, socket.SOCK_SEQPACKET)
+    with listening, notified:
         env = {"NOTIFY_SOCKET": str(notify_path), "WATCHDOG_USEC": "400000"}
-        prefix = ("sh", "-c", script, "sh")
-        with agent_site.agent(prefix=prefix, env=env, pass_fds=(listening.fileno(),)) as agent:
+        with agent_site.agent(env=env, **how) as agent:
             assert notified.recv(100) == b"READY=1"
             assert notified.recv(100) == b"WATCHDOG=1"
             agent.fetch()
@@ -681,14 +690,12 @@ def test_systemd_gives_a_socket_and_is_told(agent_site):
         assert agent_site.socket.exists()
 
 
-@pytest.mark.parametrize("kind", ("stream", "two"))
-def test_another_socket_from_systemd_is_refused(agent_site, kind):
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM if kind == "stream" else socket.SOCK_SEQPACKET)
+@pytest.mark.parametrize(
+    "kind, count, words", ((socket.SOCK_STREAM, 1, "ListenSequentialPacket="), (socket.SOCK_SEQPACKET, 2, "one socket"))
+)
+def test_another_socket_from_systemd_is_refused(agent_site, kind, count, words):
+    listening, how = given(agent_site, kind, count)
     with listening:
-        listening.bind(str(agent_site.socket))
-        listening.listen(16)
-        count = 1 if kind == "stream" else 2
-        script = f'exec 3<&{listening.fileno()}; export LISTEN_PID=$$ LISTEN_FDS={count}; exec "$@"'
-        agent = agent_site.agent(prefix=("sh", "-c", script, "sh"), pass_fds=(listening.fileno(),))
+        agent = agent_site.agent(**how)
         assert agent.process.wait(timeout=TIMEOUT_S) == 1
-        assert ("ListenSequentialPacket=" if kind == "stream" else "one socket") in agent.log
+        assert words in agent.log

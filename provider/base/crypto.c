@@ -160,9 +160,16 @@ kmse_st kmse_crypto_random(struct kmse_crypto *crypto, uint8_t *out,
 {
     KMSE_TRY(kmse_crypto_ready(crypto));
     pthread_mutex_lock(&crypto->mutex);
-    int drawn = RAND_bytes_ex(crypto->libctx, out, out_len, 0);
+    /*
+     * Not RAND_bytes_ex: it gives each thread a generator of its own, which
+     * libcrypto frees when the thread ends, through a library context that by
+     * then may be gone. The primary one looks for forks as well (SP 800-90A).
+     */
+    EVP_RAND_CTX *primary = RAND_get0_primary(crypto->libctx);
+    int drawn = primary != NULL
+                && EVP_RAND_generate(primary, out, out_len, 0, 0, NULL, 0) == 1;
     pthread_mutex_unlock(&crypto->mutex);
-    return drawn == 1 ? KMSE_OK : KMSE_ERR(KMSE_R_CRYPTO);
+    return drawn ? KMSE_OK : KMSE_ERR(KMSE_R_CRYPTO);
 }
 
 /* OSSL_PARAM has one pointer for both directions; these are only read. */

@@ -307,6 +307,38 @@ static int tear_down(void **state)
     return 0;
 }
 
+static pthread_barrier_t used, unloaded;
+
+static void *use_and_outlive(void *arg)
+{
+    int ok = round_trip(arg);
+    pthread_barrier_wait(&used);
+    pthread_barrier_wait(&unloaded);
+    return ok ? arg : NULL;
+}
+
+/* What libcrypto keeps for a thread, it frees when the thread ends. */
+static int a_thread_ends_after_the_provider_body(void)
+{
+    OSSL_LIB_CTX *libctx = evp_env_load(&env);
+    pthread_t thread;
+    void *worked = NULL;
+    pthread_barrier_init(&used, NULL, 2);
+    pthread_barrier_init(&unloaded, NULL, 2);
+    pthread_create(&thread, NULL, use_and_outlive, libctx);
+    pthread_barrier_wait(&used);
+    OSSL_LIB_CTX_free(libctx);
+    pthread_barrier_wait(&unloaded);
+    pthread_join(thread, &worked);
+    return worked != NULL;
+}
+
+static void a_thread_ends_after_the_provider(void **state)
+{
+    (void)state;
+    expect_child(a_thread_ends_after_the_provider_body, "ends after it");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +346,7 @@ int main(void)
         cmocka_unit_test(loaded_and_unloaded_a_thousand_times),
         cmocka_unit_test(unloaded_and_loaded_within_a_context),
         cmocka_unit_test(unloaded_with_live_contexts),
+        cmocka_unit_test(a_thread_ends_after_the_provider),
         cmocka_unit_test(a_process_ends_without_cleaning_up),
         cmocka_unit_test(a_threaded_process_forks),
         cmocka_unit_test(children_of_a_loaded_but_unused_provider),

@@ -155,6 +155,7 @@ CONTEXT = "must be auto, private or host"
 NAME = "must be a key's name ([a-z0-9._-], at most 31)"
 FOLDER = "must be the absolute path of a folder"
 FILE = "must be the absolute path of a file"
+SOCKET = "must be the absolute path of the agent's socket, at most 107 bytes"
 TIMEOUT = "must be a time of 1ms to 1h (5s, 500ms)"
 REGION = "must be an AWS Region, as eu-west-1"
 PROFILE = "must be the name of a profile"
@@ -174,6 +175,8 @@ BAD = {
     "library-context": (CONTEXT, ["x", "", "Host", "auto,host", "hos", "fips"]),
     "default-key": (NAME, ["", "Emails", ".emails", "a/b", "../emails", "a b", "e" * 32]),
     "keys": (FOLDER, ["", "keys", "./keys", "~/keys"]),
+    "agent": (SOCKET, ["", "agent.sock", "./agent.sock", "/" + "a" * 107]),
+    "agent-fallback": (YES_NO, ["", "true", "1"]),
     "kms-timeout": (TIMEOUT, ["0", "0ms", "", "-1", "5x", "1.5s", "61m", "3600001ms", HUGE, HUGE + "ms"]),
     "kms-connect-timeout": (TIMEOUT, ["0", "", "2h", "1d", "5 s"]),
     "aws-region": (REGION, ["EU-WEST-1", "", "eu-west-1.evil.example", "eu_west_1"]),
@@ -193,7 +196,8 @@ BAD = {
 
 def test_there_is_a_bad_and_a_good_value_for_each_key():
     assert set(BAD) == set(TABLE)
-    assert set(GOOD) == set(TABLE) - {"keys", "default-key"}
+    # An agent that is not there is test_agent.py's.
+    assert set(GOOD) == set(TABLE) - {"keys", "default-key", "agent"}
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key in BAD for value in BAD[key][1]])
@@ -269,6 +273,7 @@ GOOD = {
     "max-bytes": ["4", "18446744073709551615"],
     "legacy-names": ["yes", "no"],
     "library-context": ["auto", "private", "host"],
+    "agent-fallback": ["yes", "no"],
     "kms-timeout": ["1ms", "500ms", "1", "1h"],
     "kms-connect-timeout": ["1ms", "3600s"],
     "aws-region": ["eu-west-1", "us-gov-west-1"],

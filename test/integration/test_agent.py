@@ -66,7 +66,6 @@ def storms_start_cold(site, agent, rows):
     for process in processes:
         while storm_count(process)[0] == 0:
             time.sleep(0.05)
-    for process in processes:
         assert end_storm(process)[1] == 0
     numbers = agent.numbers()
     assert numbers["kms_envelope_agent_unwraps_total"] == 1

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -11,9 +12,11 @@ import time
 import pytest
 
 from conftest import TOOL, version_of
+from doubles.agent_client import Refused
 from evp_programs import LOOP, MESSAGE, Program, decrypt, decrypt_fails, encrypt, encrypt_fails
 
 USAGE = 2
+KEY_VERSION_REVOKED = 49
 REVOKED = "the key version is revoked: key emails, version 1"
 
 
@@ -119,6 +122,42 @@ def test_undone_everything_opens_again(site, start):
     assert version_of(encrypt(site)) == 2
     a_second_later(time.monotonic())
     assert loop.decrypt(message) == "anna"
+
+
+# A host with an agent.
+
+
+def test_eight_processes_of_an_agent_stop_within_a_second(agent_site):
+    application = agent_site.application()
+    with agent_site.agent() as agent:
+        programs = [Program(application, LOOP) for _ in range(8)]
+        message = programs[0].encrypt()
+        for program in programs:
+            assert program.decrypt(message) == "anna"
+        revoke(agent_site, 1, "--rotate")
+        a_second_later(time.monotonic())
+        for program in programs:
+            assert REVOKED in program.fails(f"decrypt {message.hex()}")
+            assert version_of(program.encrypt()) == 2
+            program.end()
+        with pytest.raises(Refused, match="key emails, version 1") as refused:
+            agent.fetch(version=1)
+        assert refused.value.reason == KEY_VERSION_REVOKED
+
+
+def test_an_old_key_file_is_of_no_use_past_max_age(agent_site):
+    """An application has a copy of the folder, which nobody brought up to date."""
+    old = agent_site.folder / "old-keys"
+    shutil.copytree(agent_site.keys, old)
+    application = agent_site.application(keys=old, max_age="2s")
+    with agent_site.agent():
+        program = Program(application, LOOP)
+        message = program.encrypt()
+        revoke(agent_site, 1, "--rotate")
+        time.sleep(2.5)
+        assert "the key version is revoked" in program.fails(f"decrypt {message.hex()}")
+        assert "the key version is revoked" in program.fails("encrypt anna")
+        program.end()
 
 
 # The tool.

@@ -119,8 +119,7 @@ sanitized_integration()
 {
     CI=true PYTHONDONTWRITEBYTECODE=1 KMSE_BUILD=$PWD/build/$1 \
         /usr/bin/python3 -m pytest -q -p no:cacheprovider \
-        test/integration/test_aws_faults.py test/integration/test_guest.py \
-        test/integration/test_agent.py
+        test/integration/test_aws_faults.py test/integration/test_guest.py
 }
 
 quickstart()

@@ -24,6 +24,7 @@ KEYS = ("emails", "orders", "in-callback", "in-multi", "after-cleanup")
 GNUTLS_MODULE = BUILD / "gnutls" / "kms-envelope.so"
 GUESTS = BUILD / "test" / "guest"
 SILENT_NAMES = ROOT / "test" / "doubles" / "silent_names.py"
+SUPPRESSIONS = ROOT / "test" / "guest" / "tsan.supp"
 # Debian has both flavours of libcurl, others only the one.
 needs_gnutls = pytest.mark.skipif(
     not os.path.exists("/etc/debian_version"), reason="one flavour of libcurl here"
@@ -53,6 +54,7 @@ def site(aws_site, kms, authority):
     arn = kms.store.create(A).arn
     for name in KEYS:
         aws_site.create_at(arn, name=name)
+    aws_site.aws["TSAN_OPTIONS"] = f"suppressions={SUPPRESSIONS}"
     return aws_site
 
 
@@ -99,6 +101,7 @@ def test_in_the_middle_of_a_transfer_with_the_other_flavour(site, download, auth
 # Forks.
 
 
+@pytest.mark.skipif(bool(sanitizers()), reason="sanitizers do not keep their own locks through forks")
 def test_forks(site, flavour):
     run_often(site, GUESTS / "guest_fork", "16")
     run_often(site, GUESTS / "guest_fork", "100", runs=RUNS // 20 + 1)

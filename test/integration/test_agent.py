@@ -17,10 +17,12 @@ import pytest
 
 from agent_site import parse_metrics
 from aws_site import STORM, sanitizers
-from conftest import ROOT, TIMEOUT_S, TOOL
+from conftest import BUILD, ROOT, TIMEOUT_S, TOOL
 from doubles import agent_client
 
-KMS_UNREACHABLE, KMS_THROTTLED, KMS_DENIED, KEY_NOT_FOUND, KEY_VERSION_UNKNOWN = 81, 82, 83, 41, 42
+ONCE = BUILD / "test" / "integration" / "evp_once"
+# provider/base/status.h
+KEY_NOT_FOUND, KEY_VERSION_UNKNOWN, KMS_UNREACHABLE, KMS_DENIED = 41, 42, 81, 83
 
 
 def storm(site, threads, rows):
@@ -47,26 +49,29 @@ def end_storm(process):
 @pytest.fixture
 def rows(agent_site):
     """A file with an old row, which the administrator has written."""
-    return write_rows(agent_site)
-
-
-def write_rows(site):
-    path = site.folder / "rows"
-    path.write_text(f"{site.loop_once('anna@example.org').hex()} anna@example.org\n")
+    path = agent_site.folder / "rows"
+    path.write_text(f"{agent_site.loop_once('anna@example.org').hex()} anna@example.org\n")
     return path
 
 
 # --- one call -----------------------------------------------------------------
 
 
-def storms_start_cold(site, agent, rows):
-    """8 processes of 64 threads, all at once: each must work."""
-    application = site.application()
-    processes = [storm(application, 64, rows) for _ in range(8)]
+def start_cold(site):
+    """8 processes of 64 threads need the data key in the same moment."""
+    processes = [site.start(ONCE, 64) for _ in range(8)]
     for process in processes:
-        while storm_count(process)[0] == 0:
-            time.sleep(0.05)
-        assert end_storm(process)[1] == 0
+        assert process.stdout.readline() == b"ready\n", process.stderr.read().decode()
+    for process in processes:
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    for process in processes:
+        out, err = process.communicate(timeout=TIMEOUT_S)
+        assert (process.returncode, out) == (0, b"ok 64 failed 0\n"), err.decode()
+
+
+def start_cold_with(site, agent):
+    start_cold(site.application())
     numbers = agent.numbers()
     assert numbers["kms_envelope_agent_unwraps_total"] == 1
     assert numbers["kms_envelope_agent_kms_calls_total"] == 1
@@ -74,17 +79,22 @@ def storms_start_cold(site, agent, rows):
     assert numbers['kms_envelope_agent_fetches_total{outcome="failed"}'] == 0
 
 
-def test_eight_cold_processes_cost_one_unwrap(agent_site, rows):
+def test_eight_cold_processes_cost_one_unwrap(agent_site):
     with agent_site.agent() as agent:
-        storms_start_cold(agent_site, agent, rows)
+        start_cold_with(agent_site, agent)
 
 
 def test_eight_cold_processes_cost_one_call_to_aws(aws_agent_site, kms):
-    rows = write_rows(aws_agent_site)
+    kms.control({"fault": "slow:0.3", "reset_counts": True})
     with aws_agent_site.agent() as agent:
-        kms.control({"reset_counts": True})
-        storms_start_cold(aws_agent_site, agent, rows)
+        start_cold_with(aws_agent_site, agent)
     assert kms.counts["Decrypt"] == 1
+
+
+def test_without_an_agent_each_process_costs_one(aws_agent_site, kms):
+    kms.control({"fault": "slow:0.3", "reset_counts": True})
+    start_cold(aws_agent_site)
+    assert kms.counts["Decrypt"] == 8
 
 
 def test_an_application_needs_no_master_key(agent_site):

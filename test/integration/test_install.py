@@ -12,7 +12,8 @@ from conftest import BUILD, CONFIGURATION, MODULE, ROOT
 
 HEADERS = sorted(path.name for path in (ROOT / "include" / "kms_envelope").glob("*.h"))
 MAN_PAGES = sorted(path.name for path in (ROOT / "docs" / "man").iterdir())
-DOCUMENTS = ["openssl.cnf.example", "README.md", "SECURITY.md", "CHANGELOG.md", "LICENSE", "format.md", "kms-aws.md", "kms-local.md"]
+DOCUMENTS = ["openssl.cnf.example", "agent.cnf.example", "README.md", "SECURITY.md", "CHANGELOG.md", "LICENSE", "format.md", "kms-aws.md", "kms-local.md"]
+UNITS = sorted(path.name for path in (ROOT / "dist" / "systemd").glob("kms-envelope-*"))
 MODULES = ["kms-envelope-http.so", "kms-envelope.so"]
 LIBRARIES = {"libcrypto", "libcjson", "libc", "libpthread", "libdl", "ld-linux-x86-64", "ld-linux-aarch64"}
 
@@ -64,7 +65,7 @@ def test_the_tool_and_the_headers_are_installed(stage):
 
 
 def test_the_manual_pages_are_installed(stage):
-    assert len(MAN_PAGES) == 4
+    assert len(MAN_PAGES) == 5
     for name in MAN_PAGES:
         section = pathlib.Path(name).suffix[1:]
         assert (stage / f"usr/share/man/man{section}" / name).is_file()
@@ -77,9 +78,22 @@ def test_the_documents_are_installed(stage):
         assert path.stat().st_size > 0
 
 
+def test_the_units_are_installed_for_where_the_tool_is(stage):
+    assert len(UNITS) == 4
+    for name in UNITS:
+        text = (stage / "usr/lib/systemd/system" / name).read_text()
+        assert "@KMSE" not in text
+        commands = re.findall(r"^ExecStart=(\S+)", text, re.MULTILINE)
+        assert commands == (["/usr/bin/kms-envelope"] if name.endswith(".service") else [])
+    assert (stage / "usr/lib/sysusers.d/kms-envelope.conf").is_file()
+
+
 def test_nothing_else_is_installed(stage):
     files = [path for path in stage.rglob("*") if path.is_file()]
-    assert len(files) == len(MODULES) + 1 + len(HEADERS) + len(MAN_PAGES) + len(DOCUMENTS), files
+    # The tool, and the file of the agent's user.
+    others = 2
+    lists = (MODULES, HEADERS, MAN_PAGES, DOCUMENTS, UNITS)
+    assert len(files) == sum(len(names) for names in lists) + others, files
 
 
 def test_everybody_can_read_it_and_only_its_owner_can_write_it(stage):

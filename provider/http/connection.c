@@ -18,7 +18,7 @@ enum state {
     FREE, /* without an easy handle */
     IDLE,
     BUSY,
-    LOST, /* the parent's, or OpenSSL is gone: never touched again */
+    LOST, /* its parent's, or OpenSSL is gone: never touched again */
 };
 
 static struct kmse_connection *_Atomic all;
@@ -150,15 +150,21 @@ static bool claim(struct kmse_connection *connection, int from)
     return atomic_compare_exchange_strong(&connection->state, &from, BUSY);
 }
 
-/* Who owned it is certain only once it is claimed. */
+/* A child that was made behind libc's back finds its parent's: not ours. */
+static bool is_ours(const struct kmse_connection *connection, const void *owner)
+{
+    return atomic_load(&connection->owner) == owner
+           && atomic_load(&connection->process) == getpid();
+}
+
+/* Whose it was is certain only once it is claimed. */
 static struct kmse_connection *claim_idle(const void *owner)
 {
     struct kmse_connection *connection = atomic_load(&all);
     for (; connection != NULL; connection = connection->next) {
-        if (atomic_load(&connection->owner) != owner
-            || !claim(connection, IDLE))
+        if (!is_ours(connection, owner) || !claim(connection, IDLE))
             continue;
-        if (atomic_load(&connection->owner) == owner)
+        if (is_ours(connection, owner))
             return connection;
         atomic_store(&connection->state, IDLE);
     }
@@ -179,6 +185,7 @@ static struct kmse_connection *claim_any(const void *owner)
     if (connection != NULL || (connection = claim_free()) == NULL)
         return connection;
     atomic_store(&connection->owner, owner);
+    atomic_store(&connection->process, getpid());
     connection->easy = curl_easy_init();
     if (connection->easy == NULL) {
         atomic_store(&connection->state, FREE);
@@ -189,26 +196,40 @@ static struct kmse_connection *claim_any(const void *owner)
 
 /*
  * Busy first, then looking: a fork counts itself first, then looks for who is
- * busy, so that one of the two sees the other.
+ * busy, so that one of the two sees the other. And looking before that: to make
+ * a handle takes a lock of libcurl's.
  */
+static kmse_st take_unless_forking(struct kmse_connection **connection,
+                                   const void *owner)
+{
+    if (atomic_load(&forks) > 0)
+        return KMSE_OK;
+    struct kmse_connection *claimed = claim_any(owner);
+    if (claimed == NULL)
+        return KMSE_ERR(KMSE_R_MEMORY);
+    atomic_store(&claimed->disturbed, false);
+    atomic_store(&claimed->steadfast, false);
+    if (atomic_load(&forks) > 0)
+        atomic_store(&claimed->state, IDLE);
+    else
+        *connection = claimed;
+    return KMSE_OK;
+}
+
 kmse_st kmse_connection_take(struct kmse_connection **connection,
                              const void *owner,
                              struct kmse_interrupt *interrupt)
 {
-    for (;;) {
-        if (kmse_connections_ending() || kmse_interrupt_is_raised(interrupt))
-            return KMSE_ERR(KMSE_R_INTERRUPTED);
-        struct kmse_connection *claimed = claim_any(owner);
-        if (claimed == NULL)
-            return KMSE_ERR(KMSE_R_MEMORY);
-        atomic_store(&claimed->disturbed, false);
-        if (atomic_load(&forks) == 0) {
-            *connection = claimed;
+    struct kmse_connection *taken = NULL;
+    while (!kmse_connections_ending() && !kmse_interrupt_is_raised(interrupt)) {
+        KMSE_TRY(take_unless_forking(&taken, owner));
+        if (taken != NULL) {
+            *connection = taken;
             return KMSE_OK;
         }
-        atomic_store(&claimed->state, IDLE);
         pause_a_moment();
     }
+    return KMSE_ERR(KMSE_R_INTERRUPTED);
 }
 
 static void close_connection(struct kmse_connection *connection)
@@ -226,7 +247,7 @@ static size_t count_idle(const void *owner)
     size_t count = 0;
     struct kmse_connection *connection = atomic_load(&all);
     for (; connection != NULL; connection = connection->next)
-        count += atomic_load(&connection->owner) == owner
+        count += is_ours(connection, owner)
                  && atomic_load(&connection->state) == IDLE;
     return count;
 }

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include <curl/curl.h>
 
@@ -38,6 +39,7 @@ struct kmse_connection {
     struct kmse_connection *next;
     _Atomic int state;
     const void *_Atomic owner;
+    _Atomic pid_t process;
     pthread_mutex_t mutex; /* a socket is not closed while it is shut down */
     _Atomic int sockets[KMSE_CONNECTION_SOCKETS_MAX]; /* and 1; 0: none */
 };

@@ -13,7 +13,10 @@
 #include <openssl/conf.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
 #include <openssl/provider.h>
+
+#include "kms_envelope/params.h"
 
 enum { FIELD_LEN = 5, PATIENCE_S = 60 };
 
@@ -339,6 +342,46 @@ static void a_thread_ends_after_the_provider(void **state)
     expect_child(a_thread_ends_after_the_provider_body, "ends after it");
 }
 
+/* --- numbers ------------------------------------------------------------ */
+
+static uint64_t number(OSSL_LIB_CTX *libctx, const char *name)
+{
+    uint64_t value = UINT64_MAX;
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_uint64(name, &value),
+                           OSSL_PARAM_construct_end()};
+    OSSL_PROVIDER *provider = OSSL_PROVIDER_load(libctx, KMSE_PROVIDER_NAME);
+    EXPECT(OSSL_PROVIDER_get_params(provider, params));
+    EXPECT(
+        OSSL_PARAM_locate_const(OSSL_PROVIDER_gettable_params(provider), name)
+        != NULL);
+    OSSL_PROVIDER_unload(provider);
+    return value;
+}
+
+static void an_operator_can_ask_for_numbers(void **state)
+{
+    (void)state;
+    enum { TIMES = 100 };
+    OSSL_LIB_CTX *libctx = evp_env_load(&env);
+    EVP_CIPHER *cipher = EVP_CIPHER_fetch(libctx, "KMS-ENVELOPE", NULL);
+    uint8_t out[FIELD_LEN + ENV_OVERHEAD];
+    assert_int_equal(number(libctx, KMSE_PARAM_HITS), 0);
+    for (int i = 0; i < TIMES; i++)
+        EXPECT(round_trip(libctx));
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    assert_int_equal(evp_seal(ctx, cipher, "no-such-key", NO_AAD, TEXT, out),
+                     -1);
+    EVP_CIPHER_CTX_free(ctx);
+    EVP_CIPHER_free(cipher);
+    ERR_clear_error();
+    assert_int_equal(number(libctx, KMSE_PARAM_UNWRAPS), 1);
+    assert_int_equal(number(libctx, KMSE_PARAM_FAILURES), 0);
+    assert_int_equal(number(libctx, KMSE_PARAM_MISSES), 1);
+    assert_int_equal(number(libctx, KMSE_PARAM_HITS), 2 * TIMES - 1);
+    assert_int_equal(number(libctx, KMSE_PARAM_STALE_SERVES), 0);
+    OSSL_LIB_CTX_free(libctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +394,7 @@ int main(void)
         cmocka_unit_test(a_threaded_process_forks),
         cmocka_unit_test(children_of_a_loaded_but_unused_provider),
         cmocka_unit_test(programs_find_it_by_name),
+        cmocka_unit_test(an_operator_can_ask_for_numbers),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,6 +140,24 @@ static void a_child_has_connections_of_its_own(void **state)
     assert_int_equal(count(env.good, "connections"), before + 2);
 }
 
+/* No handler of forks runs; what the child must not do is to use it. */
+static void a_child_behind_libcs_back_leaves_its_parents_alone(void **state)
+{
+    struct asked asked;
+    int status = 0;
+    init(&asked, env.good, "/size/9");
+    int before = count(env.good, "connections");
+    expect_answer(*state, &asked, NULL);
+    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+    if (pid == 0)
+        _exit(kmse_is_ok(ask(*state, &asked)) ? EXIT_SUCCESS : EXIT_FAILURE);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), EXIT_SUCCESS);
+    expect_answer(*state, &asked, NULL);
+    assert_int_equal(count(env.good, "connections"), before + 2);
+}
+
 struct hanging {
     struct kmse_http *http;
     bool answered;
@@ -238,6 +257,7 @@ int main(int argc, char **argv)
         HTTP_TEST(an_interrupt_ends_a_call_at_once),
         HTTP_TEST(an_interrupt_that_is_raised_already_does_too),
         HTTP_TEST(a_child_has_connections_of_its_own),
+        HTTP_TEST(a_child_behind_libcs_back_leaves_its_parents_alone),
         HTTP_TEST(a_fork_disturbs_a_call_which_is_made_anew),
         HTTP_TEST(a_call_that_was_disturbed_often_is_left_alone),
         HTTP_TEST(errors_of_the_program_stay_and_none_are_added),

@@ -92,7 +92,7 @@ static void a_version_that_is_not_there_is_looked_for_at_once(void **state)
     (void)state;
     const struct kmse_wanted wanted = wanted_version(2);
     struct kmse_loan loan;
-    kmse_secret_wipe(&(struct kmse_secret){0});
+    (void)try_lend(2, &loan, KMSE_LENDING_WAIT);
     expect_reason(kmse_key_lend(ring_key(), &wanted, &loan, NULL),
                   KMSE_R_KEY_VERSION_UNKNOWN);
     assert_int_equal(ring_rotate(0), 2);
@@ -105,6 +105,7 @@ static void a_version_that_is_not_there_is_looked_for_at_once(void **state)
 static void what_is_left_is_lent_without_waiting(void **state)
 {
     (void)state;
+    struct kmse_numbers numbers;
     struct kmse_loan loan = {.fresh_ms = 0};
     (void)try_lend(1, &loan, KMSE_LENDING_WAIT);
     loan = lend(1);
@@ -113,6 +114,9 @@ static void what_is_left_is_lent_without_waiting(void **state)
     expect_ok(try_lend(1, &loan, KMSE_LENDING_DONE));
     expect_terms(&loan, RING_MAX_AGE_MS - 100000, RING_STALE_MS);
     kmse_secret_wipe(&loan.data_key);
+    kmse_ring_get_numbers(ring_fixture.ring, &numbers);
+    assert_int_equal(numbers.misses, 1);
+    assert_int_equal(numbers.hits, 1);
     assert_int_equal(ring_unwraps, 1);
 }
 

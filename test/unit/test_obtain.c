@@ -143,6 +143,20 @@ static void our_own_max_age_is_the_most(void **state)
     kmse_lease_give_back(&lease);
 }
 
+static void our_own_stale_time_is_the_most(void **state)
+{
+    (void)state;
+    struct kmse_lease *lease = NULL;
+    agent.stale_ms = 10 * (uint64_t)RING_STALE_MS;
+    ring_newest(&lease);
+    agent.failure = KMSE_R_AGENT;
+    ring_time_ms += RING_MAX_AGE_MS + RING_STALE_MS - 1000;
+    ring_newest(&lease);
+    kmse_lease_give_back(&lease);
+    ring_time_ms += 1001;
+    expect_no_lease(KMSE_R_AGENT, "");
+}
+
 static void what_is_lent_for_no_time_serves_at_once(void **state)
 {
     (void)state;
@@ -320,6 +334,7 @@ int main(void)
         STORY(the_agent_is_asked_and_no_kms),
         STORY(it_is_good_for_what_the_agent_has_left),
         STORY(our_own_max_age_is_the_most),
+        STORY(our_own_stale_time_is_the_most),
         STORY(what_is_lent_for_no_time_serves_at_once),
         STORY(another_data_key_is_not_used),
         STORY(without_its_agent_it_says_what_to_do),

@@ -6,21 +6,18 @@
 #include <stddef.h>
 #include <time.h>
 
-enum { MS_PER_S = 1000, NS_PER_MS = 1000000, NS_PER_S = 1000000000 };
+#include "base/condition.h"
+
+enum { MS_PER_S = 1000, NS_PER_MS = 1000000 };
 
 static _Thread_local struct kmse_interrupt *current;
 
 kmse_st kmse_interrupt_init(struct kmse_interrupt *interrupt)
 {
-    pthread_condattr_t attributes;
     *interrupt = (struct kmse_interrupt){.raised = false};
     if (pthread_mutex_init(&interrupt->mutex, NULL) != 0)
         return KMSE_ERR(KMSE_R_MEMORY);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    int error = pthread_cond_init(&interrupt->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    if (error != 0) {
+    if (kmse_condition_init(&interrupt->changed) != 0) {
         pthread_mutex_destroy(&interrupt->mutex);
         return KMSE_ERR(KMSE_R_MEMORY);
     }
@@ -101,26 +98,13 @@ static void sleep_uninterrupted(uint64_t ms)
         continue;
 }
 
-static struct timespec time_after(uint64_t ms)
-{
-    struct timespec at = {0};
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += (time_t)(ms / MS_PER_S);
-    at.tv_nsec += (long)(ms % MS_PER_S) * NS_PER_MS;
-    if (at.tv_nsec >= NS_PER_S) {
-        at.tv_sec++;
-        at.tv_nsec -= NS_PER_S;
-    }
-    return at;
-}
-
 void kmse_interrupt_sleep(struct kmse_interrupt *interrupt, uint64_t ms)
 {
     if (interrupt == NULL) {
         sleep_uninterrupted(ms);
         return;
     }
-    const struct timespec end = time_after(ms);
+    const struct timespec end = kmse_condition_deadline(ms);
     int error = 0;
     pthread_mutex_lock(&interrupt->mutex);
     while (!interrupt->raised && error != ETIMEDOUT)

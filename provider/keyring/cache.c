@@ -4,13 +4,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/condition.h"
 #include "base/interrupt.h"
 #include "keyring/refresher.h"
 
 enum {
     FLIGHT_DEADLINE_S = 10, /* longest wait for another thread's unwrap */
+    MS_PER_S = 1000,
 };
 
 uint64_t kmse_key_now_ms(const struct kmse_key *key)
@@ -57,9 +58,8 @@ struct kmse_entry *kmse_locked_entry(struct kmse_key *key, uint32_t version)
 
 static kmse_st locked_wait(struct kmse_key *key, struct kmse_why *why)
 {
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += FLIGHT_DEADLINE_S;
+    const struct timespec deadline =
+        kmse_condition_deadline(FLIGHT_DEADLINE_S * MS_PER_S);
     if (pthread_cond_timedwait(&key->landed, &key->mutex, &deadline)
         == ETIMEDOUT)
         return kmse_fail(why, KMSE_R_KMS_TIMEOUT,

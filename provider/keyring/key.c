@@ -4,7 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "base/condition.h"
 
 enum { STAT_EVERY_MS = 800 }; /* a new file is seen within a second */
 
@@ -203,11 +204,7 @@ kmse_st kmse_key_new(struct kmse_key **key, const char *name,
         free(made);
         return KMSE_ERR(KMSE_R_MEMORY);
     }
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&made->landed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    kmse_condition_init(&made->landed);
 
     struct kmse_snapshot *snapshot = NULL;
     kmse_st st = snapshot_read(&snapshot, made, why);
@@ -263,11 +260,7 @@ void kmse_key_child(struct kmse_key *key)
         key->entries[i].refresh_wanted = false;
         forget_untold(key->entries[i].datakey);
     }
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&key->landed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    kmse_condition_init(&key->landed);
     pthread_mutex_unlock(&key->mutex);
 }
 

@@ -6,8 +6,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/condition.h"
 #include "base/interrupt.h"
 #include "keyring/key.h"
 
@@ -16,7 +16,7 @@
  * is interrupted. What cannot be interrupted (a name server that is silent)
  * must not stop the host.
  */
-enum { PAUSE_MAX_S = 2 };
+enum { PAUSE_MAX_MS = 2000 };
 
 struct kmse_refresher {
     void (*refresh)(struct kmse_key *key);
@@ -35,14 +35,9 @@ struct kmse_refresher {
 
 static kmse_st init_locks(struct kmse_refresher *refresher)
 {
-    pthread_condattr_t attributes;
     if (pthread_mutex_init(&refresher->mutex, NULL) != 0)
         return KMSE_ERR(KMSE_R_MEMORY);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    int error = pthread_cond_init(&refresher->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    if (error != 0) {
+    if (kmse_condition_init(&refresher->changed) != 0) {
         pthread_mutex_destroy(&refresher->mutex);
         return KMSE_ERR(KMSE_R_MEMORY);
     }
@@ -193,9 +188,7 @@ void kmse_refresher_wait(struct kmse_refresher *refresher)
 
 void kmse_refresher_pause(struct kmse_refresher *refresher)
 {
-    struct timespec deadline = {0};
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += PAUSE_MAX_S;
+    const struct timespec deadline = kmse_condition_deadline(PAUSE_MAX_MS);
     pthread_mutex_lock(&refresher->mutex);
     locked_end(refresher, &deadline);
     pthread_mutex_unlock(&refresher->mutex);

@@ -6,15 +6,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/condition.h"
 #include "base/interrupt.h"
 #include "kms/aws_source.h"
 
 enum {
     MS_PER_S = 1000,
-    NS_PER_MS = 1000000,
-    NS_PER_S = 1000000000,
     TIMEOUT_MS = 5000,
     EARLY_S = 600, /* before the end, or that share of a short life */
     EARLY_SHARE = 4,
@@ -87,15 +85,6 @@ static void sleep_ms(void *arg, uint32_t ms)
     kmse_interrupt_sleep(kmse_interrupt_current(), ms);
 }
 
-static void init_condition(pthread_cond_t *condition)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 kmse_st kmse_aws_chain_new(struct kmse_aws_credential_chain **chain,
                            struct kmse_crypto *crypto,
                            const struct kmse_aws_options *options,
@@ -120,7 +109,7 @@ kmse_st kmse_aws_chain_new(struct kmse_aws_credential_chain **chain,
         free(made);
         return KMSE_ERR(KMSE_R_MEMORY);
     }
-    init_condition(&made->ended);
+    kmse_condition_init(&made->ended);
     *chain = made;
     return KMSE_OK;
 }
@@ -160,7 +149,7 @@ void kmse_aws_chain_parent(struct kmse_aws_credential_chain *chain)
 void kmse_aws_chain_child(struct kmse_aws_credential_chain *chain)
 {
     chain->searching = false;
-    init_condition(&chain->ended);
+    kmse_condition_init(&chain->ended);
     if (chain->current != NULL)
         kmse_pages_lock(&chain->current->pages);
     pthread_mutex_unlock(&chain->bucket.mutex);
@@ -302,19 +291,6 @@ static void locked_search(struct kmse_aws_credential_chain *chain)
 
 /* --- waiting for another's search --------------------------------------- */
 
-static struct timespec time_after(uint64_t ms)
-{
-    struct timespec at = {0};
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += (time_t)(ms / MS_PER_S);
-    at.tv_nsec += (long)(ms % MS_PER_S) * NS_PER_MS;
-    if (at.tv_nsec >= NS_PER_S) {
-        at.tv_sec++;
-        at.tv_nsec -= NS_PER_S;
-    }
-    return at;
-}
-
 static bool is_before(const struct timespec *a, const struct timespec *b)
 {
     return a->tv_sec < b->tv_sec
@@ -326,12 +302,12 @@ static kmse_st locked_wait(struct kmse_aws_credential_chain *chain,
                            struct kmse_why *why)
 {
     struct kmse_interrupt *interrupt = kmse_interrupt_current();
-    const struct timespec deadline = time_after(timeout_ms(chain));
+    const struct timespec deadline = kmse_condition_deadline(timeout_ms(chain));
     uint64_t searches = chain->searches;
     while (chain->searching && chain->searches == searches) {
         struct timespec until = deadline;
         if (interrupt != NULL)
-            until = time_after(WAIT_SLICE_MS);
+            until = kmse_condition_deadline(WAIT_SLICE_MS);
         if (is_before(&deadline, &until))
             until = deadline;
         int error =

@@ -190,7 +190,6 @@ static kmse_st find_url(struct route *route, const struct kmse_aws *aws,
 {
     const struct kmse_aws_options *options = &aws->options;
     char *url = NULL;
-    bool fips = false, dualstack = false;
     KMSE_TRY(kmse_aws_endpoint_url(&url, options, "kms", why));
     if (url != NULL) {
         bool fits = strlen(url) < sizeof(route->url);
@@ -200,13 +199,8 @@ static kmse_st find_url(struct route *route, const struct kmse_aws *aws,
                     : kmse_fail(why, KMSE_R_CONFIG_VALUE,
                                 "the endpoint's URL is too long");
     }
-    KMSE_TRY(kmse_aws_flag(&fips, options, options->use_fips,
-                           "AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint", why));
-    KMSE_TRY(kmse_aws_flag(&dualstack, options, options->use_dualstack,
-                           "AWS_USE_DUALSTACK_ENDPOINT",
-                           "use_dualstack_endpoint", why));
-    return kmse_aws_endpoint(route->url, "kms", route->region, fips, dualstack,
-                             why);
+    return kmse_aws_standard_url(route->url, options, "kms", route->region,
+                                 why);
 }
 
 static kmse_st find_route(struct route *route, const struct kmse_aws *aws,

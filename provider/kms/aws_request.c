@@ -6,12 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/crypto.h>
-
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/interrupt.h"
-#include "kms/sigv4.h"
+#include "kms/aws_post.h"
 
 static const char CONTENT_TYPE[] = "application/x-amz-json-1.1";
 enum { ANSWER_MAX = 65536, STATUS_OK = 200, MS_PER_S = 1000 };
@@ -117,70 +115,24 @@ static uint64_t parse_retry_after(const char *text)
     return strtoull(text, NULL, 10) * MS_PER_S;
 }
 
-/* "name: value" lines of what is signed, and the signature. */
-enum { HEADERS_MAX = 6 };
-struct header_lines {
-    char *lines[HEADERS_MAX + 1];
-    size_t count;
-};
-
-static void wipe_lines(struct header_lines *lines)
-{
-    for (size_t i = 0; i < lines->count; i++) {
-        OPENSSL_cleanse(lines->lines[i], strlen(lines->lines[i]));
-        free(lines->lines[i]);
-    }
-}
-
-static kmse_st add_line(struct header_lines *lines, const char *name,
-                        const char *value)
-{
-    size_t size = strlen(name) + strlen(": ") + strlen(value) + 1;
-    char *line = malloc(size);
-    if (line == NULL)
-        return KMSE_ERR(KMSE_R_MEMORY);
-    snprintf(line, size, "%s: %s", name, value);
-    lines->lines[lines->count++] = line;
-    lines->lines[lines->count] = NULL;
-    return KMSE_OK;
-}
-
-static kmse_st sign(struct header_lines *lines, struct kmse_crypto *crypto,
+static kmse_st sign(struct kmse_aws_lines *lines, struct kmse_crypto *crypto,
                     const struct kmse_aws_credentials *credentials,
                     const struct kmse_aws_request *request, const char *host)
 {
     enum { TARGET_LEN = 64 };
-    struct kmse_sigv4_scope scope = {.region = request->region,
-                                     .service = "kms"};
     char target[TARGET_LEN];
     snprintf(target, sizeof(target), "TrentService.%s", request->action);
-    kmse_sigv4_time_print(scope.time, request->wall_s);
-    const struct kmse_sigv4_header headers[] = {
-        {"content-type", CONTENT_TYPE},
-        {"host", host},
-        {"x-amz-date", scope.time},
-        {"x-amz-target", target},
-        {"x-amz-security-token", credentials->session_token},
-    };
-    size_t count = sizeof(headers) / sizeof(headers[0]);
-    if (credentials->session_token[0] == '\0')
-        count--;
-    const struct kmse_sigv4_request to_sign = {
-        .method = "POST",
-        .headers = headers,
-        .header_count = count,
-        .body = (const uint8_t *)request->body->text,
+    const struct kmse_aws_post post = {
+        .region = request->region,
+        .service = "kms",
+        .host = host,
+        .content_type = CONTENT_TYPE,
+        .target = target,
+        .body = request->body->text,
         .body_len = request->body->len,
+        .wall_s = request->wall_s,
     };
-    char *authorization = NULL;
-    KMSE_TRY(kmse_sigv4_authorization(&authorization, crypto, &to_sign, &scope,
-                                      credentials->access_key_id,
-                                      credentials->secret_access_key));
-    kmse_st st = add_line(lines, "authorization", authorization);
-    free(authorization);
-    for (size_t i = 0; i < count && kmse_is_ok(st); i++)
-        st = add_line(lines, headers[i].name, headers[i].value);
-    return st;
+    return kmse_aws_post_sign(lines, crypto, &post, credentials);
 }
 
 /* --- what came of it ---------------------------------------------------- */
@@ -215,12 +167,12 @@ kmse_st kmse_aws_attempt(struct kmse_aws_outcome *outcome,
                          struct kmse_why *why)
 {
     char host[KMSE_AWS_HOST_LEN];
-    struct header_lines lines = {.count = 0};
+    struct kmse_aws_lines lines = {.count = 0};
     *outcome = (struct kmse_aws_outcome){.server_s = 0};
     KMSE_TRY(kmse_aws_url_host(host, request->url, why));
     kmse_st st = sign(&lines, crypto, credentials, request, host);
     if (!kmse_is_ok(st)) {
-        wipe_lines(&lines);
+        kmse_aws_lines_wipe(&lines);
         return kmse_fail(why, st.reason, "the request cannot be signed");
     }
     const struct kmse_http_request exchange = {
@@ -239,7 +191,7 @@ kmse_st kmse_aws_attempt(struct kmse_aws_outcome *outcome,
         .interrupt = kmse_interrupt_current(),
     };
     st = http->perform(http->arg, &exchange, &outcome->answer, why);
-    wipe_lines(&lines);
+    kmse_aws_lines_wipe(&lines);
     KMSE_TRY(st);
     outcome->server_s = kmse_http_date_parse(outcome->answer.date);
     outcome->retry_after_ms = parse_retry_after(outcome->answer.retry_after);

@@ -245,3 +245,17 @@ kmse_st kmse_aws_endpoint_url(char **value,
     *value = url;
     return KMSE_OK;
 }
+
+kmse_st kmse_aws_standard_url(char url[KMSE_AWS_URL_MAX],
+                              const struct kmse_aws_options *options,
+                              const char *service, const char *region,
+                              struct kmse_why *why)
+{
+    bool fips = false, dualstack = false;
+    KMSE_TRY(kmse_aws_flag(&fips, options, options->use_fips,
+                           "AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint", why));
+    KMSE_TRY(kmse_aws_flag(&dualstack, options, options->use_dualstack,
+                           "AWS_USE_DUALSTACK_ENDPOINT",
+                           "use_dualstack_endpoint", why));
+    return kmse_aws_endpoint(url, service, region, fips, dualstack, why);
+}

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "kms/aws_endpoint.h"
 
 /*
  * What the AWS backend is told, from openssl.cnf or by the tool. NULL or 0:
@@ -49,6 +50,11 @@ kmse_st kmse_aws_region(char **value, const struct kmse_aws_options *options,
 kmse_st kmse_aws_endpoint_url(char **value,
                               const struct kmse_aws_options *options,
                               const char *service,
+                              struct kmse_why *why) KMSE_MUST_CHECK;
+/* That one: of a Region, FIPS and dual-stack as they are set. */
+kmse_st kmse_aws_standard_url(char url[KMSE_AWS_URL_MAX],
+                              const struct kmse_aws_options *options,
+                              const char *service, const char *region,
                               struct kmse_why *why) KMSE_MUST_CHECK;
 kmse_st kmse_aws_ca_bundle(char **value, const struct kmse_aws_options *options,
                            struct kmse_why *why) KMSE_MUST_CHECK;

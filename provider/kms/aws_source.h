@@ -5,6 +5,7 @@
 #include "kms/aws_client.h"
 #include "kms/aws_credentials.h"
 #include "kms/aws_form.h"
+#include "kms/aws_post.h"
 #include "kms/aws_profile.h"
 #include "kms/aws_retry.h"
 
@@ -101,17 +102,6 @@ kmse_aws_credentials_temporary(const struct kmse_aws_credentials *credentials,
 bool kmse_aws_is_word(const char *text);
 
 /* --- asking: aws_source_http.c ------------------------------------------ */
-
-enum { KMSE_AWS_LINES_MAX = 6 };
-
-/* Headers, "name: value", some of them secret. */
-struct kmse_aws_lines {
-    char *lines[KMSE_AWS_LINES_MAX + 1]; /* the last is NULL */
-    size_t count;
-};
-kmse_st kmse_aws_lines_add(struct kmse_aws_lines *lines, const char *name,
-                           const char *value) KMSE_MUST_CHECK;
-void kmse_aws_lines_wipe(struct kmse_aws_lines *lines);
 
 /* What an answer means: KMSE_OK, if it is what was asked for. */
 typedef kmse_st kmse_aws_judge_fn(void *arg,

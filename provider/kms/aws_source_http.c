@@ -2,41 +2,12 @@
 /* Asking an endpoint that hands out credentials. */
 #include "kms/aws_source.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 
 #include "base/interrupt.h"
 #include "kms/aws_request.h"
-
-/* --- headers ------------------------------------------------------------ */
-
-kmse_st kmse_aws_lines_add(struct kmse_aws_lines *lines, const char *name,
-                           const char *value)
-{
-    size_t size = strlen(name) + strlen(": ") + strlen(value) + 1;
-    if (lines->count == KMSE_AWS_LINES_MAX)
-        return KMSE_ERR(KMSE_R_INTERNAL);
-    char *line = malloc(size);
-    if (line == NULL)
-        return KMSE_ERR(KMSE_R_MEMORY);
-    snprintf(line, size, "%s: %s", name, value);
-    lines->lines[lines->count++] = line;
-    lines->lines[lines->count] = NULL;
-    return KMSE_OK;
-}
-
-void kmse_aws_lines_wipe(struct kmse_aws_lines *lines)
-{
-    for (size_t i = 0; i < lines->count; i++) {
-        OPENSSL_cleanse(lines->lines[i], strlen(lines->lines[i]));
-        free(lines->lines[i]);
-    }
-    *lines = (struct kmse_aws_lines){.count = 0};
-}
 
 /* --- answers ------------------------------------------------------------ */
 

@@ -12,7 +12,6 @@
 #include "kms/aws_endpoint.h"
 #include "kms/aws_message.h"
 #include "kms/aws_request.h"
-#include "kms/sigv4.h"
 #include "kms/xml.h"
 
 enum {
@@ -55,15 +54,9 @@ static kmse_st find_standard_url(struct route *route,
                                  const struct kmse_aws_options *options,
                                  const char *source, struct kmse_why *why)
 {
-    bool fips = false, dualstack = false;
     KMSE_TRY(need_region(route, source, why));
-    KMSE_TRY(kmse_aws_flag(&fips, options, options->use_fips,
-                           "AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint", why));
-    KMSE_TRY(kmse_aws_flag(&dualstack, options, options->use_dualstack,
-                           "AWS_USE_DUALSTACK_ENDPOINT",
-                           "use_dualstack_endpoint", why));
-    return kmse_aws_endpoint(route->url, "sts", route->region, fips, dualstack,
-                             why);
+    return kmse_aws_standard_url(route->url, options, "sts", route->region,
+                                 why);
 }
 
 static kmse_st find_url(struct route *route,
@@ -127,35 +120,17 @@ static void exchange_wipe(struct exchange *exchange)
 static kmse_st sign(struct kmse_aws_lines *lines,
                     const struct exchange *exchange)
 {
-    const struct kmse_aws_credentials *caller = exchange->call->caller;
-    struct kmse_sigv4_scope scope = {.region = exchange->route.region,
-                                     .service = "sts"};
-    kmse_sigv4_time_print(scope.time, exchange->wall_s);
-    const struct kmse_sigv4_header headers[] = {
-        {"content-type", CONTENT_TYPE},
-        {"host", exchange->route.host},
-        {"x-amz-date", scope.time},
-        {"x-amz-security-token", caller->session_token},
-    };
-    size_t count = sizeof(headers) / sizeof(headers[0]);
-    if (caller->session_token[0] == '\0')
-        count--;
-    const struct kmse_sigv4_request request = {
-        .method = "POST",
-        .headers = headers,
-        .header_count = count,
-        .body = (const uint8_t *)exchange->form.text,
+    const struct kmse_aws_post post = {
+        .region = exchange->route.region,
+        .service = "sts",
+        .host = exchange->route.host,
+        .content_type = CONTENT_TYPE,
+        .body = exchange->form.text,
         .body_len = exchange->form.len,
+        .wall_s = exchange->wall_s,
     };
-    char *authorization = NULL;
-    KMSE_TRY(kmse_sigv4_authorization(&authorization, exchange->search->crypto,
-                                      &request, &scope, caller->access_key_id,
-                                      caller->secret_access_key));
-    kmse_st st = kmse_aws_lines_add(lines, "authorization", authorization);
-    free(authorization);
-    for (size_t i = 0; i < count && kmse_is_ok(st); i++)
-        st = kmse_aws_lines_add(lines, headers[i].name, headers[i].value);
-    return st;
+    return kmse_aws_post_sign(lines, exchange->search->crypto, &post,
+                              exchange->call->caller);
 }
 
 static kmse_st make_lines(struct kmse_aws_lines *lines,

@@ -146,3 +146,28 @@ kmse_st kmse_setting_duration(uint64_t *ms, const char *key, const char *value,
     *ms = number * unit;
     return KMSE_OK;
 }
+
+#define SECOND_MS  ((uint64_t)1000)
+#define LONGEST_MS (366 * 86400 * SECOND_MS)
+
+kmse_st kmse_setting_age(uint64_t *ms, const char *key, const char *value,
+                         struct kmse_why *why)
+{
+    static const struct kmse_setting_bounds BOUNDS = {
+        .least_ms = SECOND_MS,
+        .most_ms = LONGEST_MS,
+        .wanted = "a time of 1s to 366d (300, 5m, 1h)",
+    };
+    return kmse_setting_duration(ms, key, value, &BOUNDS, why);
+}
+
+kmse_st kmse_setting_delay(uint64_t *ms, const char *key, const char *value,
+                           struct kmse_why *why)
+{
+    static const struct kmse_setting_bounds BOUNDS = {
+        .least_ms = 0,
+        .most_ms = LONGEST_MS,
+        .wanted = "a time of 0 to 366d (300, 5m, 1h)",
+    };
+    return kmse_setting_duration(ms, key, value, &BOUNDS, why);
+}

@@ -42,4 +42,10 @@ kmse_st kmse_setting_duration(uint64_t *ms, const char *key, const char *value,
                               const struct kmse_setting_bounds *bounds,
                               struct kmse_why *why) KMSE_MUST_CHECK;
 
+/* How long a data key serves, from 1s, and serves on, from 0; to 366d. */
+kmse_st kmse_setting_age(uint64_t *ms, const char *key, const char *value,
+                         struct kmse_why *why) KMSE_MUST_CHECK;
+kmse_st kmse_setting_delay(uint64_t *ms, const char *key, const char *value,
+                           struct kmse_why *why) KMSE_MUST_CHECK;
+
 #endif

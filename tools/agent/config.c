@@ -18,9 +18,6 @@
 #include "kms/aws_options.h"
 #include "kms_envelope/params.h"
 
-#define SECOND_MS  ((uint64_t)1000)
-#define LONGEST_MS (366 * 86400 * SECOND_MS)
-
 static const char AGENT[] = "agent";
 static const char ALLOW[] = "allow ";
 
@@ -57,23 +54,13 @@ static kmse_st parse_audit(void *field, const char *key, const char *value,
 static kmse_st parse_age(void *field, const char *key, const char *value,
                          struct kmse_why *why)
 {
-    static const struct kmse_setting_bounds BOUNDS = {
-        .least_ms = SECOND_MS,
-        .most_ms = LONGEST_MS,
-        .wanted = "a time of 1s to 366d (300, 5m, 1h)",
-    };
-    return kmse_setting_duration(field, key, value, &BOUNDS, why);
+    return kmse_setting_age(field, key, value, why);
 }
 
 static kmse_st parse_delay(void *field, const char *key, const char *value,
                            struct kmse_why *why)
 {
-    static const struct kmse_setting_bounds BOUNDS = {
-        .least_ms = 0,
-        .most_ms = LONGEST_MS,
-        .wanted = "a time of 0 to 366d (300, 5m, 1h)",
-    };
-    return kmse_setting_duration(field, key, value, &BOUNDS, why);
+    return kmse_setting_delay(field, key, value, why);
 }
 
 static kmse_st parse_up_to(uint64_t *field, uint64_t most, const char *key,

@@ -334,10 +334,8 @@ kmse_st kmse_rotation_rewrap(const struct kmse_rotation *rotation,
                              struct kmse_rewrapped *done, struct kmse_why *why)
 {
     int lock_fd = -1;
-    struct kmse_file_mark mark;
     struct kmse_rewrapped counted = {0};
-    KMSE_TRY(kmse_keyfile_stat(rotation->folder, name, &mark, why));
-    KMSE_TRY(kmse_keyfile_lock(rotation->folder, name, &lock_fd, why));
+    KMSE_TRY(kmse_change_lock(rotation, name, &lock_fd, why));
     kmse_st st =
         locked_rewrap(rotation, name, how, uris, uri_count, &counted, why);
     kmse_file_unlock(lock_fd);

@@ -13,15 +13,32 @@ static void wait_until_hanging(void)
         kmse_interrupt_sleep(NULL, 1);
 }
 
+/* A message finds it due, near the end of max-age, and is served. */
+static void begin_refresh(struct kmse_lease **lease)
+{
+    ring_time_ms += RING_MAX_AGE_MS / 100 * 95;
+    ring_newest(lease);
+}
+
+static void refresh(struct kmse_lease **lease)
+{
+    begin_refresh(lease);
+    kmse_ring_wait(ring_fixture.ring);
+}
+
+static void begin_refresh_that_hangs(struct kmse_lease **lease)
+{
+    ring_hangs = true;
+    begin_refresh(lease);
+    wait_until_hanging();
+}
+
 static void a_key_in_use_is_refreshed_and_no_message_waits(void **state)
 {
     (void)state;
     struct kmse_lease *lease = NULL;
     ring_newest(&lease);
-    ring_hangs = true;
-    ring_time_ms += RING_MAX_AGE_MS / 100 * 95;
-    ring_newest(&lease);
-    wait_until_hanging();
+    begin_refresh_that_hangs(&lease);
     for (int i = 0; i < 100; i++) {
         ring_time_ms += 101;
         ring_newest(&lease);
@@ -64,9 +81,7 @@ static void a_no_met_ahead_of_expiry_counts_at_once(void **state)
     struct kmse_lease *lease = NULL;
     ring_newest(&lease);
     ring_failure = KMSE_R_KMS_DISABLED;
-    ring_time_ms += RING_MAX_AGE_MS / 100 * 95;
-    ring_newest(&lease);
-    kmse_ring_wait(ring_fixture.ring);
+    refresh(&lease);
     expect_reason(kmse_lease_newest(&lease, ring_key(), NULL),
                   KMSE_R_KMS_DISABLED);
     assert_null(lease);
@@ -78,9 +93,7 @@ static void a_bad_answer_ahead_of_expiry_takes_nothing_away(void **state)
     struct kmse_lease *lease = NULL;
     ring_newest(&lease);
     ring_failure = KMSE_R_KMS_ANSWER;
-    ring_time_ms += RING_MAX_AGE_MS / 100 * 95;
-    ring_newest(&lease);
-    kmse_ring_wait(ring_fixture.ring);
+    refresh(&lease);
     ring_newest(&lease);
     ring_time_ms += RING_MAX_AGE_MS / 10;
     expect_reason(kmse_lease_newest(&lease, ring_key(), NULL),
@@ -95,9 +108,7 @@ static void an_old_failure_is_no_leave_to_serve(void **state)
     struct kmse_lease *lease = NULL;
     ring_newest(&lease);
     ring_failure = KMSE_R_KMS_UNREACHABLE;
-    ring_time_ms += RING_MAX_AGE_MS / 100 * 95;
-    ring_newest(&lease);
-    kmse_ring_wait(ring_fixture.ring);
+    refresh(&lease);
     ring_failure = KMSE_R_KMS_DENIED;
     ring_time_ms += RING_MAX_AGE_MS * 2;
     expect_reason(kmse_lease_newest(&lease, ring_key(), NULL),
@@ -110,10 +121,7 @@ static void a_fork_does_not_wait_for_the_kms(void **state)
     (void)state;
     struct kmse_lease *lease = NULL;
     ring_newest(&lease);
-    ring_hangs = true;
-    ring_time_ms += RING_MAX_AGE_MS / 100 * 95;
-    ring_newest(&lease);
-    wait_until_hanging();
+    begin_refresh_that_hangs(&lease);
     pid_t child = fork(); /* would hang with the refresh: nobody lets it go */
     if (child == 0) {
         ring_hangs = false;
@@ -143,10 +151,7 @@ static void the_end_does_not_wait_for_the_kms(void **state)
     (void)state;
     struct kmse_lease *lease = NULL;
     ring_newest(&lease);
-    ring_hangs = true;
-    ring_time_ms += RING_MAX_AGE_MS / 100 * 95;
-    ring_newest(&lease);
-    wait_until_hanging();
+    begin_refresh_that_hangs(&lease);
     kmse_ring_stop(ring_fixture.ring);
     assert_int_equal(ring_hanging, 0);
     ring_hangs = false;

@@ -19,7 +19,7 @@ build pc:libcrypto       libssl-dev           openssl-devel
 build pc:libcjson        libcjson-dev         cjson-devel
 build pc:libcurl         libcurl4-openssl-dev libcurl-devel
 build pc:expat           libexpat1-dev        expat-devel
-build pc:libevent_core   libevent-dev         libevent-devel
+build pc:libevent_extra  libevent-dev         libevent-devel
 build cmd:openssl        openssl              openssl
 demo  pc:sqlite3         libsqlite3-dev       sqlite-devel
 demo  cmd:sqlite3        sqlite3              sqlite
@@ -30,8 +30,6 @@ test  so:libasan.so      gcc                  libasan
 test  so:libubsan.so     gcc                  libubsan
 test  so:libtsan.so      gcc                  libtsan
 test  so:libcurl-gnutls.so.4 libcurl3-gnutls -
-test  pc:libsystemd      libsystemd-dev       systemd-devel
-test  cmd:systemd-analyze systemd             systemd
 test  pc:cmocka          libcmocka-dev        libcmocka-devel
 test  file:/usr/bin/python3 python3           python3
 test  py:pytest          python3-pytest       python3-pytest
@@ -45,6 +43,8 @@ test  cmd:valgrind       valgrind             valgrind
 test  cmd:gdb            gdb                  gdb
 test  cmd:nm             binutils             binutils
 test  cmd:setarch        util-linux           util-linux
+test  cmd:setpriv        util-linux           util-linux
+test  cmd:systemd-analyze systemd             systemd
 test  cmd:mandoc         mandoc               mandoc
 test  cmd:shellcheck     shellcheck           ShellCheck
 '

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/err.h>
-
 #include "base/bytes.h"
 #include "base/interrupt.h"
 #include "kms/aws_request.h"
@@ -382,9 +380,7 @@ static kmse_st call_and_parse(struct call *call, const char *location,
 {
     struct kmse_why cause = {""};
     struct kmse_aws_outcome outcome;
-    ERR_set_mark(); /* libcurl's TLS speaks to the same error queue */
     kmse_st st = attempt_until_done(call, &outcome, &cause);
-    ERR_pop_to_mark();
     if (kmse_is_ok(st))
         st = kmse_aws_result_parse(result, call->aws->pool, fields,
                                    (const char *)outcome.answer.body,

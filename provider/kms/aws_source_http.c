@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#include <openssl/err.h>
-
 #include "base/interrupt.h"
 #include "kms/aws_request.h"
 
@@ -61,10 +59,8 @@ static kmse_st attempt(const struct kmse_aws_search *search,
         return KMSE_ERR(KMSE_R_INTERRUPTED);
     request.timeout_ms = at_most(request.timeout_ms, left_ms);
     request.connect_timeout_ms = at_most(request.connect_timeout_ms, left_ms);
-    ERR_set_mark(); /* libcurl's TLS speaks to the same error queue */
     kmse_st st =
         search->http->perform(search->http->arg, &request, answer, why);
-    ERR_pop_to_mark();
     KMSE_TRY(st);
     return ask->judge(ask->judge_arg, answer, why);
 }

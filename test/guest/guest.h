@@ -10,7 +10,8 @@
 
 /*
  * Encrypt and decrypt under a key. In a process that has not used the key yet
- * that calls the KMS. Errors are printed.
+ * that calls the KMS. Errors are printed; and OpenSSL's queue must hold what it
+ * held before, and nothing of ours, nor of libcurl's.
  */
 bool round_trip(OSSL_LIB_CTX *libctx, const char *key_name);
 /*

@@ -73,6 +73,7 @@ static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
 static bool handlers_installed;
 static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct kmse_fork_hooks *list;
+static bool ended; /* guarded by list_mutex */
 
 static void before_fork(void)
 {
@@ -98,6 +99,7 @@ static void after_fork_child(void)
 static void at_exit(void)
 {
     pthread_mutex_lock(&list_mutex);
+    ended = true;
     for (struct kmse_fork_hooks *h = list; h != NULL; h = h->next) {
         if (h->at_exit != NULL)
             h->at_exit(h->arg);
@@ -113,19 +115,37 @@ static void install_handlers(void)
                == 0;
 }
 
+static bool locked_is_watched(const struct kmse_fork_hooks *hooks)
+{
+    const struct kmse_fork_hooks *h = list;
+    while (h != NULL && h != hooks)
+        h = h->next;
+    return h != NULL;
+}
+
+static kmse_st locked_watch(struct kmse_fork_hooks *hooks)
+{
+    if (ended)
+        return KMSE_ERR(KMSE_R_INTERRUPTED);
+    if (locked_is_watched(hooks))
+        return KMSE_OK;
+    hooks->previous = NULL;
+    hooks->next = list;
+    if (list != NULL)
+        list->previous = hooks;
+    list = hooks;
+    return KMSE_OK;
+}
+
 kmse_st kmse_fork_watch(struct kmse_fork_hooks *hooks)
 {
     pthread_once(&handlers_once, install_handlers);
     if (!handlers_installed)
         return KMSE_ERR(KMSE_R_MEMORY);
     pthread_mutex_lock(&list_mutex);
-    hooks->previous = NULL;
-    hooks->next = list;
-    if (list != NULL)
-        list->previous = hooks;
-    list = hooks;
+    kmse_st st = locked_watch(hooks);
     pthread_mutex_unlock(&list_mutex);
-    return KMSE_OK;
+    return st;
 }
 
 void kmse_fork_unwatch(struct kmse_fork_hooks *hooks)

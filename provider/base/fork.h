@@ -36,6 +36,11 @@ struct kmse_fork_hooks {
     struct kmse_fork_hooks *next, *previous; /* the list's own */
 };
 
+/*
+ * Threads may watch the same hooks at once: they are there for each of them
+ * that comes back. KMSE_R_INTERRUPTED once the process ends, for at_exit would
+ * not be called.
+ */
 kmse_st kmse_fork_watch(struct kmse_fork_hooks *hooks) KMSE_MUST_CHECK;
 void kmse_fork_unwatch(struct kmse_fork_hooks *hooks);
 

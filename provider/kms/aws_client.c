@@ -48,6 +48,8 @@ kmse_st kmse_aws_new(struct kmse_aws **aws, struct kmse_crypto *crypto,
                      const struct kmse_http *http,
                      const struct kmse_aws_wait *wait)
 {
+    if (http == NULL)
+        KMSE_TRY(kmse_http_watch());
     struct kmse_aws *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
@@ -92,7 +94,10 @@ void kmse_aws_free(struct kmse_aws *aws)
     free(aws);
 }
 
-/* A session may be made meanwhile by a thread that the fork does not stop. */
+/*
+ * A session may be made meanwhile by a thread that the fork does not stop. The
+ * child makes its own then, for that thread may hold what is in it.
+ */
 void kmse_aws_prepare_fork(struct kmse_aws *aws)
 {
     pthread_mutex_lock(&aws->bucket.mutex);
@@ -112,6 +117,8 @@ void kmse_aws_child(struct kmse_aws *aws)
 {
     if (aws->forking != NULL)
         kmse_aws_chain_child(aws->forking->chain);
+    else
+        atomic_store(&aws->session, NULL);
     pthread_mutex_unlock(&aws->bucket.mutex);
 }
 

@@ -5,7 +5,7 @@
 #include <dlfcn.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,7 +97,7 @@ static void *open_module(void)
  * milliseconds once a process.
  */
 static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
-static atomic_bool ending;
+static bool ending;                           /* guarded by loading */
 static const struct kmse_http_module *loaded; /* guarded by loading */
 
 static void before_fork(void *arg)
@@ -127,30 +127,26 @@ static void after_fork_child(void *arg)
 static void at_exit(void *arg)
 {
     (void)arg;
-    atomic_store(&ending, true);
     pthread_mutex_lock(&loading);
+    ending = true;
     if (loaded != NULL)
         loaded->stop();
     pthread_mutex_unlock(&loading);
 }
 
-static kmse_st watch(void)
+/* Once a process, however many ask for it. */
+kmse_st kmse_http_watch(void)
 {
     static struct kmse_fork_hooks hooks = {.prepare = before_fork,
                                            .parent = after_fork_parent,
                                            .child = after_fork_child,
                                            .at_exit = at_exit};
-    static atomic_bool watched;
-    if (atomic_exchange(&watched, true))
-        return KMSE_OK;
-    kmse_st st = kmse_fork_watch(&hooks);
-    atomic_store(&watched, kmse_is_ok(st));
-    return st;
+    return kmse_fork_watch(&hooks);
 }
 
 static kmse_st locked_load(struct kmse_http *http, struct kmse_why *why)
 {
-    if (atomic_load(&ending))
+    if (ending)
         return kmse_fail(why, KMSE_R_INTERRUPTED, "the process ends");
     void *handle = open_module();
     if (handle == NULL) {
@@ -171,7 +167,6 @@ static kmse_st locked_load(struct kmse_http *http, struct kmse_why *why)
 
 kmse_st kmse_http_load(struct kmse_http *http, struct kmse_why *why)
 {
-    KMSE_TRY(watch());
     pthread_mutex_lock(&loading);
     kmse_st st = locked_load(http, why);
     pthread_mutex_unlock(&loading);

@@ -68,6 +68,13 @@ struct kmse_http {
 };
 
 /*
+ * The module comes through forks, and through the end of the process, from here
+ * on. That is asked for before there is a call, for a fork and the end wait for
+ * the calls. KMSE_R_INTERRUPTED: the process ends already.
+ */
+kmse_st kmse_http_watch(void) KMSE_MUST_CHECK;
+
+/*
  * The module, loaded at the first call and never unloaded: libcurl brings
  * thirty libraries, which a process that only reads its configuration must not
  * pay for. KMSE_R_KMS_HTTP names what is missing.

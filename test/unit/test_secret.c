@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include "base/fork.h"
 #include "base/secret.h"
 
@@ -138,6 +140,7 @@ static void hooks_are_called_while_watched(void **state)
     struct kmse_fork_hooks b = a;
     expect_ok(kmse_fork_watch(&a));
     expect_ok(kmse_fork_watch(&b));
+    expect_ok(kmse_fork_watch(&a)); /* twice is once */
     assert_int_equal(fork_and_count_in_child(), 2);
     kmse_fork_unwatch(&a);
     assert_int_equal(fork_and_count_in_child(), 1);
@@ -145,6 +148,37 @@ static void hooks_are_called_while_watched(void **state)
     assert_int_equal(fork_and_count_in_child(), 0);
     assert_int_equal(calls[0], 3);
     assert_int_equal(calls[1], 3);
+}
+
+static int stopped;
+
+static void count_stop(void *arg)
+{
+    (void)arg;
+    stopped++;
+}
+
+/* What ends the process is told to whom it reaches, and nobody comes later. */
+static void nobody_watches_once_the_process_ends(void **state)
+{
+    (void)state;
+    struct kmse_fork_hooks a = {.prepare = count_prepare,
+                                .parent = count_parent,
+                                .child = count_child,
+                                .at_exit = count_stop};
+    struct kmse_fork_hooks late = a;
+    pid_t child = fork();
+    if (child == 0) {
+        bool ok = OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1
+                  && kmse_is_ok(kmse_fork_watch(&a));
+        OPENSSL_cleanup();
+        ok = ok && stopped == 1
+             && kmse_fork_watch(&late).reason == KMSE_R_INTERRUPTED;
+        _exit(ok ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
 }
 
 int main(void)
@@ -156,6 +190,7 @@ int main(void)
         cmocka_unit_test(the_pool_ends_and_says_so),
         cmocka_unit_test(a_child_has_another_generation),
         cmocka_unit_test(hooks_are_called_while_watched),
+        cmocka_unit_test(nobody_watches_once_the_process_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,6 +130,20 @@ static void check_clock(struct kmse_doctor *doctor)
     kmse_doctor_ok("the clock says %s", now);
 }
 
+/* Where an agent stands before the KMS, this user may not be let to the KMS. */
+static void check_section(struct kmse_doctor *doctor,
+                          const struct kmse_cnf_provider *provider,
+                          const char *folder)
+{
+    const char *agent = kmse_cnf_value(provider, KMSE_CONF_AGENT);
+    const char *fallback = kmse_cnf_value(provider, KMSE_CONF_AGENT_FALLBACK);
+    if (agent != NULL)
+        kmse_doctor_check_agent(doctor, folder, agent);
+    if (agent == NULL || (fallback != NULL && strcmp(fallback, "yes") == 0))
+        kmse_doctor_check_folder(
+            doctor, folder, kmse_cnf_value(provider, KMSE_CONF_DEFAULT_KEY));
+}
+
 /* Each section of ours, but a folder that two of them name only once. */
 static void check_configured_folders(struct kmse_doctor *doctor,
                                      const struct kmse_cnf *cnf)
@@ -141,8 +155,7 @@ static void check_configured_folders(struct kmse_doctor *doctor,
         if (!kmse_cnf_is_ours(provider) || folder == NULL
             || strcmp(folder, last) == 0)
             continue;
-        kmse_doctor_check_folder(
-            doctor, folder, kmse_cnf_value(provider, KMSE_CONF_DEFAULT_KEY));
+        check_section(doctor, provider, folder);
         last = folder;
     }
 }

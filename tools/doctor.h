@@ -48,6 +48,9 @@ void kmse_doctor_check_load(struct kmse_doctor *doctor,
 bool kmse_doctor_check_master(struct kmse_doctor *doctor,
                               const struct kmse_session *session,
                               const char *uri);
+/* Whether the agent at that path lends every key of the folder to this user. */
+void kmse_doctor_check_agent(struct kmse_doctor *doctor, const char *folder,
+                             const char *path);
 /* A folder of key files, every key, version and wrapped copy in it. */
 void kmse_doctor_check_folder(struct kmse_doctor *doctor, const char *folder,
                               const char *default_key);

@@ -8,9 +8,15 @@ import signal
 import subprocess
 import time
 
-from aws_site import AWS_NAMES, AwsSite
+import pytest
+
+from aws_site import AWS_NAMES, STORM, AwsSite
 from conftest import TIMEOUT_S, TOOL
 from doubles import agent_client
+
+# provider/base/status.h
+KEY_NOT_FOUND, KEY_VERSION_UNKNOWN, KEY_VERSION_REVOKED = 41, 42, 49
+KMS_UNREACHABLE, KMS_DENIED = 81, 83
 
 START_S = 20
 # Whoever runs the tests.
@@ -157,3 +163,30 @@ class AgentSite(AwsSite):
         made.conf = self.folder / "application.cnf"
         made.configure(**{"agent": self.socket, **settings})
         return made
+
+
+def refusal(call):
+    with pytest.raises(agent_client.Refused) as refused:
+        call()
+    return refused.value
+
+
+def storm(site, threads, rows):
+    """A program of many threads, as fast as they can: programs/evp_storm.c."""
+    return site.start(STORM, threads, rows)
+
+
+def storm_count(process):
+    """(messages that worked, that failed) since the last time."""
+    process.stdin.write(b"count\n")
+    process.stdin.flush()
+    words = process.stdout.readline().split()
+    assert words, process.stderr.read().decode()
+    return int(words[1]), int(words[3])
+
+
+def end_storm(process):
+    ok, failed = storm_count(process)
+    out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, err.decode()
+    return ok, failed

@@ -244,3 +244,11 @@ def aws_agent_site(empty_site, kms, administrator):
     made.use(administrator)
     made.create_at(kms.store.create("eu-west-1").arn)
     return made
+
+
+@pytest.fixture
+def agent_rows(agent_site):
+    """A file with an old row, which the administrator has written."""
+    path = agent_site.folder / "rows"
+    path.write_text(f"{agent_site.loop_once('anna@example.org').hex()} anna@example.org\n")
+    return path

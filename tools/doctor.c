@@ -167,6 +167,7 @@ static int run(const struct kmse_options *options)
     struct kmse_why why = {""};
     check_openssl(&doctor);
     check_clock(&doctor);
+    kmse_usage_open(&doctor.usage, NULL);
 
     kmse_st st = kmse_cnf_open(&cnf, NULL, &why);
     if (!kmse_is_ok(st))

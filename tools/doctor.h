@@ -3,6 +3,7 @@
 #define KMSE_TOOLS_DOCTOR_H
 
 #include "tools/common.h"
+#include "tools/usage.h"
 
 /* Inside tools: the checks of doctor, and how they report. */
 struct kmse_doctor_master;
@@ -10,6 +11,7 @@ struct kmse_doctor {
     unsigned findings;
     struct kmse_doctor_master *masters; /* those that were looked at */
     size_t master_count;
+    struct kmse_usage usage;
 };
 void kmse_doctor_wipe(struct kmse_doctor *doctor);
 

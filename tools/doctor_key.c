@@ -137,9 +137,14 @@ static void check_rotation(struct kmse_doctor *doctor,
                            const struct kmse_keyfile *file, const char *folder,
                            int64_t now_s)
 {
-    struct kmse_due due = kmse_due_of(file, now_s, NULL);
+    struct kmse_due due = kmse_usage_due(&doctor->usage, file, now_s);
     char age[KMSE_AGE_LEN];
-    if (kmse_due_is_now(&due)) {
+    if (kmse_usage_limit(&due) != NULL) {
+        kmse_doctor_find(doctor, "%s: this host has used most of its %s",
+                         file->name, kmse_usage_limit(&due));
+        kmse_doctor_mend("kms-envelope rotate %s --keys '%s'", file->name,
+                         folder);
+    } else if (kmse_due_is_now(&due)) {
         kmse_age_print(age, now_s - due.at_s);
         kmse_doctor_find(doctor, "%s: its rotation is %s overdue", file->name,
                          age);

@@ -184,4 +184,5 @@ void kmse_doctor_wipe(struct kmse_doctor *doctor)
     free(doctor->masters);
     doctor->masters = NULL;
     doctor->master_count = 0;
+    kmse_usage_close(&doctor->usage);
 }

@@ -6,6 +6,7 @@
 
 #include "tools/common.h"
 #include "tools/duration.h"
+#include "tools/usage.h"
 
 /* Before, not after: the clock of this line may be later than the file's. */
 static void print_result(const char *name, uint32_t number, int64_t from_s,
@@ -30,27 +31,35 @@ static void print_not_due(const char *name, const struct kmse_due *due,
     printf("%s: not due until %s, in %s\n", name, at, left);
 }
 
-/* How often the keys of a machine are used, its agent knows: not asked yet. */
-static kmse_st rotate(const struct kmse_session *session,
+/* What the verb works with. */
+struct rotate {
+    struct kmse_session session;
+    struct kmse_usage usage; /* for --if-due */
+};
+
+static kmse_st rotate(const struct rotate *with,
                       const struct kmse_options *options, const char *name,
                       struct kmse_due *due, uint32_t *number,
                       struct kmse_why *why)
 {
-    const struct kmse_rotation *r = &session->rotation;
+    const struct kmse_rotation *r = &with->session.rotation;
+    struct kmse_used used;
+    bool known = kmse_usage_of(&used, &with->usage, name);
     if (options->if_due)
-        return kmse_rotation_rotate_if_due(r, name, options->active_in_s, NULL,
-                                           due, number, why);
+        return kmse_rotation_rotate_if_due(r, name, options->active_in_s,
+                                           known ? &used : NULL, due, number,
+                                           why);
     return kmse_rotation_rotate(r, name, options->active_in_s, number, why);
 }
 
-static int rotate_key(const struct kmse_session *session,
+static int rotate_key(const struct rotate *with,
                       const struct kmse_options *options, const char *name,
                       struct kmse_due *due)
 {
     struct kmse_why why = {""};
     uint32_t number = 0;
-    int64_t now_s = kmse_session_now(session);
-    kmse_st st = rotate(session, options, name, due, &number, &why);
+    int64_t now_s = kmse_session_now(&with->session);
+    kmse_st st = rotate(with, options, name, due, &number, &why);
     if (!kmse_is_ok(st))
         return kmse_tool_fail(st, &why);
     if (number != 0)
@@ -62,7 +71,7 @@ static int rotate_key(const struct kmse_session *session,
 }
 
 /* One that fails keeps none from its turn. */
-static int rotate_all(const struct kmse_session *session,
+static int rotate_all(const struct rotate *with,
                       const struct kmse_options *options)
 {
     char **names = NULL;
@@ -74,7 +83,7 @@ static int rotate_all(const struct kmse_session *session,
         return kmse_tool_fail(st, &why);
     for (size_t i = 0; i < count; i++) {
         struct kmse_due due = {.state = KMSE_DUE_NEVER};
-        if (rotate_key(session, options, names[i], &due) != KMSE_EXIT_DONE)
+        if (rotate_key(with, options, names[i], &due) != KMSE_EXIT_DONE)
             exit_code = KMSE_EXIT_FAILED;
         with_policy += due.state != KMSE_DUE_NEVER;
     }
@@ -88,15 +97,18 @@ static int rotate_all(const struct kmse_session *session,
 static int run(const struct kmse_options *options)
 {
     struct kmse_why why = {""};
-    struct kmse_session session = {0};
+    struct rotate with = {0};
     struct kmse_due due = {.state = KMSE_DUE_NEVER};
-    kmse_st st = kmse_session_open(&session, options->keys, &why);
+    kmse_st st = kmse_session_open(&with.session, options->keys, &why);
     if (!kmse_is_ok(st))
         return kmse_tool_fail(st, &why);
+    if (options->if_due)
+        kmse_usage_open(&with.usage, options->socket);
     int exit_code = options->all
-                        ? rotate_all(&session, options)
-                        : rotate_key(&session, options, options->operand, &due);
-    kmse_session_close(&session);
+                        ? rotate_all(&with, options)
+                        : rotate_key(&with, options, options->operand, &due);
+    kmse_usage_close(&with.usage);
+    kmse_session_close(&with.session);
     return exit_code;
 }
 
@@ -104,6 +116,8 @@ static kmse_st check(const struct kmse_options *options, struct kmse_why *why)
 {
     if (options->all && !options->if_due)
         return kmse_fail(why, KMSE_R_PARAMETER, "--all goes with --if-due");
+    if (options->socket != NULL && !options->if_due)
+        return kmse_fail(why, KMSE_R_PARAMETER, "--socket goes with --if-due");
     if (options->all && options->operand != NULL)
         return kmse_fail(why, KMSE_R_PARAMETER,
                          "NAME and --all: only one of them");
@@ -118,10 +132,11 @@ const struct kmse_verb kmse_verb_rotate = {
     .summary = "add a version; older ones go on decrypting",
     .details = "Running programs see it within a second. With --active-in, a"
                " fleet receives\nthe version before anyone encrypts with it."
-               " With --if-due, for a timer: a key that\nis not due is left as"
-               " it is; of several timers at once, one makes the version.",
+               " With --if-due, for a timer: a key that\nis not due, by its"
+               " age or by what the agent of this host has counted, is left"
+               "\nas it is; of several timers at once, one makes the version.",
     .takes = KMSE_OPTION_KEYS | KMSE_OPTION_ALL | KMSE_OPTION_IF_DUE
-             | KMSE_OPTION_ACTIVE_IN,
+             | KMSE_OPTION_ACTIVE_IN | KMSE_OPTION_SOCKET,
     .needs = KMSE_OPTION_KEYS,
     .operands_max = 1,
     .check = check,

@@ -9,9 +9,14 @@
 #include "tools/common.h"
 #include "tools/duration.h"
 #include "tools/status_live.h"
+#include "tools/usage.h"
 #include "tools/verbs.h"
 
-enum { NAME_WIDTH_MIN = 3, ROTATION_LEN = sizeof("due in ") + KMSE_AGE_LEN };
+enum {
+    NAME_WIDTH_MIN = 3,
+    ROTATION_LEN = sizeof("due in ") + KMSE_AGE_LEN,
+    WARNING_LEN = 64,
+};
 
 const char *kmse_status_state(const struct kmse_version *version, int64_t now_s)
 {
@@ -22,25 +27,27 @@ const char *kmse_status_state(const struct kmse_version *version, int64_t now_s)
 
 /* By policy; of the newest version alone, since the next follows that. */
 static void print_rotation(char out[ROTATION_LEN],
+                           const struct kmse_status *status,
                            const struct kmse_keyfile *file,
-                           const struct kmse_version *version, int64_t now_s)
+                           const struct kmse_version *version)
 {
-    struct kmse_due due = kmse_due_of(file, now_s, NULL);
+    struct kmse_due due = kmse_usage_due(&status->usage, file, status->now_s);
     char left[KMSE_AGE_LEN];
     if (version != kmse_keyfile_newest(file) || due.state == KMSE_DUE_NEVER) {
         snprintf(out, ROTATION_LEN, "-");
     } else if (kmse_due_is_now(&due)) {
         snprintf(out, ROTATION_LEN, "overdue");
     } else {
-        kmse_age_print(left, due.at_s - now_s);
+        kmse_age_print(left, due.at_s - status->now_s);
         snprintf(out, ROTATION_LEN, "due in %s", left);
     }
 }
 
-static void print_version(const struct kmse_keyfile *file,
-                          const struct kmse_version *version, int name_width,
-                          int64_t now_s)
+static void print_version(const struct kmse_status *status,
+                          const struct kmse_keyfile *file,
+                          const struct kmse_version *version, int name_width)
 {
+    int64_t now_s = status->now_s;
     char number[16], from[KMSE_TIME_LEN], age[KMSE_AGE_LEN];
     char rotation[ROTATION_LEN];
     bool encrypts = version == kmse_keyfile_current(file, now_s);
@@ -48,7 +55,7 @@ static void print_version(const struct kmse_keyfile *file,
              (unsigned)version->number);
     kmse_time_print(from, version->active_from_s);
     kmse_age_print(age, now_s - version->created_s);
-    print_rotation(rotation, file, version, now_s);
+    print_rotation(rotation, status, file, version);
     int column =
         printf("%-*s  %7s  %-9s  %-20s  %5s  %-12s", name_width, file->name,
                number, kmse_status_state(version, now_s), from, age, rotation);
@@ -61,40 +68,47 @@ static void print_version(const struct kmse_keyfile *file,
         putchar('\n');
 }
 
-static void print_table(struct kmse_keyfile *const *files, size_t count,
-                        const char *folder, int64_t now_s)
+static void print_table(const struct kmse_status *status)
 {
+    struct kmse_keyfile *const *files = status->files;
+    size_t count = status->count;
     int name_width = NAME_WIDTH_MIN;
     for (size_t i = 0; i < count; i++) {
         if ((int)strlen(files[i]->name) > name_width)
             name_width = (int)strlen(files[i]->name);
     }
     if (count == 0) {
-        printf("no keys in %s\n", folder);
+        printf("no keys in %s\n", status->folder);
         return;
     }
     printf("%-*s  %7s  %-9s  %-20s  %5s  %-12s  %s\n", name_width, "KEY",
            "VERSION", "STATE", "ACTIVE-FROM", "AGE", "ROTATION", "MASTER KEYS");
     for (size_t i = 0; i < count; i++) {
         for (size_t v = 0; v < files[i]->version_count; v++)
-            print_version(files[i], &files[i]->versions[v], name_width, now_s);
+            print_version(status, files[i], &files[i]->versions[v], name_width);
     }
     puts("* encrypts");
 }
 
-static void warn(const struct kmse_keyfile *file, const char *folder,
-                 int64_t now_s)
+static void warn(const struct kmse_status *status,
+                 const struct kmse_keyfile *file)
 {
-    struct kmse_due due = kmse_due_of(file, now_s, NULL);
+    struct kmse_due due = kmse_usage_due(&status->usage, file, status->now_s);
+    const char *limit = kmse_usage_limit(&due);
     bool is_now = kmse_due_is_now(&due);
-    char age[KMSE_AGE_LEN];
+    char age[KMSE_AGE_LEN], what[WARNING_LEN];
     if (due.state < KMSE_DUE_SOON)
         return;
-    kmse_age_print(age, is_now ? now_s - due.at_s : due.at_s - now_s);
-    kmse_tool_hint("%s: its rotation is %s%s%s: kms-envelope rotate %s --keys"
-                   " %s",
-                   file->name, is_now ? "" : "due in ", age,
-                   is_now ? " overdue" : "", file->name, folder);
+    int64_t left_s = due.at_s - status->now_s;
+    kmse_age_print(age, is_now ? -left_s : left_s);
+    if (limit != NULL)
+        snprintf(what, sizeof(what), "this host has used most of its %s",
+                 limit);
+    else
+        snprintf(what, sizeof(what), "its rotation is %s%s%s",
+                 is_now ? "" : "due in ", age, is_now ? " overdue" : "");
+    kmse_tool_hint("%s: %s: kms-envelope rotate %s --keys %s", file->name, what,
+                   file->name, status->folder);
 }
 
 /* All that can be read; says which cannot. */
@@ -115,23 +129,29 @@ static size_t read_files(struct kmse_keyfile **files, char *const *names,
 }
 
 static kmse_st print_files(char *const *names, size_t count, const char *folder,
-                           bool json, int *exit_code)
+                           const struct kmse_options *options, int *exit_code)
 {
     struct kmse_keyfile **files =
         calloc(count + 1, sizeof(struct kmse_keyfile *));
     if (files == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
-    size_t read = read_files(files, names, count, folder, exit_code);
-    int64_t now_s = kmse_clock_system.wall_s(kmse_clock_system.arg);
+    struct kmse_status status = {
+        .folder = folder,
+        .files = files,
+        .count = read_files(files, names, count, folder, exit_code),
+        .now_s = kmse_clock_system.wall_s(kmse_clock_system.arg),
+    };
+    kmse_usage_open(&status.usage, options->socket);
     kmse_st st = KMSE_OK;
-    if (json)
-        st = kmse_status_print_json(files, read, folder, now_s);
-    else if (read > 0 || count == 0)
-        print_table(files, read, folder, now_s);
-    for (size_t i = 0; i < read; i++) {
-        warn(files[i], folder, now_s);
+    if (options->json)
+        st = kmse_status_print_json(&status);
+    else if (status.count > 0 || count == 0)
+        print_table(&status);
+    for (size_t i = 0; i < status.count; i++) {
+        warn(&status, files[i]);
         kmse_keyfile_free(files[i]);
     }
+    kmse_usage_close(&status.usage);
     free(files);
     return st;
 }
@@ -144,14 +164,14 @@ static kmse_st print_status(const char *folder,
         char *name = strdup(options->operand);
         if (name == NULL)
             return KMSE_ERR(KMSE_R_MEMORY);
-        kmse_st st = print_files(&name, 1, folder, options->json, exit_code);
+        kmse_st st = print_files(&name, 1, folder, options, exit_code);
         free(name);
         return st;
     }
     char **names = NULL;
     size_t count = 0;
     KMSE_TRY(kmse_keyfile_list(&names, &count, folder, why));
-    kmse_st st = print_files(names, count, folder, options->json, exit_code);
+    kmse_st st = print_files(names, count, folder, options, exit_code);
     kmse_keyfile_free_list(names, count);
     return st;
 }
@@ -179,8 +199,6 @@ static kmse_st check(const struct kmse_options *options, struct kmse_why *why)
     if (options->live && of_files)
         return kmse_fail(why, KMSE_R_PARAMETER,
                          "--live is of the agent: neither NAME nor --keys");
-    if (!options->live && options->socket != NULL)
-        return kmse_fail(why, KMSE_R_PARAMETER, "--socket goes with --live");
     return KMSE_OK;
 }
 
@@ -188,8 +206,10 @@ const struct kmse_verb kmse_verb_status = {
     .name = "status",
     .operands = "[NAME]",
     .summary = "show keys and their versions",
-    .details = "Without --keys: of the folder that openssl.cnf names. No KMS is"
-               " asked.\nWith --live: the numbers of the agent of this host.",
+    .details =
+        "Without --keys: of the folder that openssl.cnf names. No KMS is"
+        " asked.\nHow much keys are used, the agent of this host is asked"
+        " if there is one; with\n--live: all of its numbers.",
     .takes = KMSE_OPTION_KEYS | KMSE_OPTION_JSON | KMSE_OPTION_LIVE
              | KMSE_OPTION_SOCKET,
     .operands_max = 1,

@@ -3,16 +3,23 @@
 #define KMSE_TOOLS_STATUS_H
 
 #include "keyring/keyfile.h"
+#include "tools/usage.h"
 
-/* Inside tools: what status.c and status_json.c both say of a version. */
+/* Inside tools: what status.c and status_json.c both have, and say of it. */
+struct kmse_status {
+    const char *folder;
+    struct kmse_keyfile *const *files;
+    size_t count;
+    struct kmse_usage usage;
+    int64_t now_s;
+};
 
 /* As in the key file; or "pending": its time has not come. */
 const char *kmse_status_state(const struct kmse_version *version,
                               int64_t now_s);
 
 /* JSON of all these keys, to stdout. */
-kmse_st kmse_status_print_json(struct kmse_keyfile *const *files, size_t count,
-                               const char *folder,
-                               int64_t now_s) KMSE_MUST_CHECK;
+kmse_st
+kmse_status_print_json(const struct kmse_status *status) KMSE_MUST_CHECK;
 
 #endif

@@ -90,23 +90,43 @@ static bool add_context(cJSON *object, const struct kmse_keyfile *file)
 }
 
 /* JSON's null where the policy does not say. */
-static bool add_due(cJSON *object, const struct kmse_keyfile *file,
-                    int64_t now_s)
+static bool add_due(cJSON *object, const struct kmse_status *status,
+                    const struct kmse_keyfile *file)
 {
     static const char DUE[] = "rotation-due",
                       LEFT[] = "rotation-due-in-seconds";
-    struct kmse_due due = kmse_due_of(file, now_s, NULL);
+    struct kmse_due due = kmse_due_of(file, status->now_s, NULL);
     char left[24];
     if (due.state == KMSE_DUE_NEVER)
         return cJSON_AddNullToObject(object, DUE) != NULL
                && cJSON_AddNullToObject(object, LEFT) != NULL;
-    snprintf(left, sizeof(left), "%" PRId64, due.at_s - now_s);
+    snprintf(left, sizeof(left), "%" PRId64, due.at_s - status->now_s);
     return add_time(object, DUE, due.at_s)
            && cJSON_AddRawToObject(object, LEFT, left) != NULL;
 }
 
-static bool add_key(cJSON *keys, const struct kmse_keyfile *file, int64_t now_s)
+/* What the agent of this host has counted, null where none has. */
+static bool add_used(cJSON *object, const struct kmse_status *status,
+                     const struct kmse_keyfile *file)
 {
+    static const char USED[] = "used";
+    struct kmse_used used;
+    if (!kmse_usage_of(&used, &status->usage, file->name))
+        return cJSON_AddNullToObject(object, USED) != NULL;
+    struct kmse_due due = kmse_usage_due(&status->usage, file, status->now_s);
+    cJSON *members = cJSON_AddObjectToObject(object, USED);
+    return members != NULL && add_count(members, "version", used.version)
+           && add_count(members, "messages", used.messages)
+           && add_count(members, "bytes", used.bytes)
+           && cJSON_AddBoolToObject(members, "rotation-due",
+                                    kmse_usage_limit(&due) != NULL)
+                  != NULL;
+}
+
+static bool add_key(cJSON *keys, const struct kmse_status *status,
+                    const struct kmse_keyfile *file)
+{
+    int64_t now_s = status->now_s;
     cJSON *object = cJSON_CreateObject();
     if (object == NULL || !cJSON_AddItemToArray(keys, object)) {
         cJSON_Delete(object);
@@ -119,7 +139,7 @@ static bool add_key(cJSON *keys, const struct kmse_keyfile *file, int64_t now_s)
               && add_context(object, file)
               && add_count(object, "rotate-after-seconds",
                            file->policy.rotate_after_s)
-              && add_due(object, file, now_s)
+              && add_due(object, status, file) && add_used(object, status, file)
               && add_count(object, "max-messages", file->policy.max_messages)
               && add_count(object, "max-bytes", file->policy.max_bytes);
     cJSON *versions = ok ? cJSON_AddArrayToObject(object, "versions") : NULL;
@@ -129,15 +149,14 @@ static bool add_key(cJSON *keys, const struct kmse_keyfile *file, int64_t now_s)
     return ok;
 }
 
-kmse_st kmse_status_print_json(struct kmse_keyfile *const *files, size_t count,
-                               const char *folder, int64_t now_s)
+kmse_st kmse_status_print_json(const struct kmse_status *status)
 {
     cJSON *root = cJSON_CreateObject();
-    bool ok = root != NULL && add_text(root, "folder", folder);
+    bool ok = root != NULL && add_text(root, "folder", status->folder);
     cJSON *keys = ok ? cJSON_AddArrayToObject(root, "keys") : NULL;
     ok = keys != NULL;
-    for (size_t i = 0; ok && i < count; i++)
-        ok = add_key(keys, files[i], now_s);
+    for (size_t i = 0; ok && i < status->count; i++)
+        ok = add_key(keys, status, status->files[i]);
     char *text = ok ? cJSON_Print(root) : NULL;
     cJSON_Delete(root);
     if (text == NULL)

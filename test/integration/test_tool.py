@@ -170,6 +170,7 @@ def test_status_is_a_table_or_json(site):
     assert [key["name"] for key in status["keys"]] == ["emails", "orders"]
     assert list(orders) == [
         "name", "id", "created", "context", "rotate-after-seconds", "rotation-due", "rotation-due-in-seconds",
+        "used",
         "max-messages", "max-bytes", "versions",
     ]  # fmt: skip
     assert list(orders["versions"][1]) == [

@@ -41,5 +41,25 @@
 #define KMSE_INFO_MESSAGE    "kms-envelope/1 message"
 #define KMSE_INFO_COMMITMENT "kms-envelope/1 commitment"
 #define KMSE_INFO_KEYFILE    "kms-envelope/1 keyfile"
+#define KMSE_INFO_HANDLE     "kms-envelope/1 handle"  /* 16 bytes are used */
+#define KMSE_INFO_DROP_IN    "kms-envelope/1 drop-in" /* and the handle, last */
+
+/*
+ * A handle: what an application that hard-codes AES-256 has in place of an AES
+ * key. It names one version of one key, and AES gets a key that is derived from
+ * the handle and the data key together. KMSE_HANDLE_LEN printable bytes:
+ *
+ *   bytes 0..3    KMSE_HANDLE_MAGIC
+ *   bytes 4..31   base64url (RFC 4648, 5), without padding, of
+ *                   secret   16 bytes, derived: KMSE_INFO_HANDLE
+ *                   check    the first 5 bytes of SHA-256(KMSE_INFO_HANDLE ||
+ *                            secret || key id || version)
+ *
+ * So the key files alone say whose a handle is, and the data key proves it.
+ * Random bytes have its form with a chance of 2^-88. The handle is a secret:
+ * where nobody puts a key in its place, data is encrypted under its own bytes.
+ */
+#define KMSE_HANDLE_MAGIC "kmsh"
+#define KMSE_HANDLE_LEN   32
 
 #endif

@@ -52,6 +52,7 @@
 #define KMSE_CONF_LIBRARY_CONTEXT      "library-context"
 #define KMSE_CONF_AGENT                "agent"
 #define KMSE_CONF_AGENT_FALLBACK       "agent-fallback"
+#define KMSE_CONF_DROP_IN              "drop-in"
 
 /* The same, of how a KMS is reached: the tool takes these, too. */
 #define KMSE_CONF_KMS_TIMEOUT                 "kms-timeout"

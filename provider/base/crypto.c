@@ -32,7 +32,7 @@ struct kmse_crypto {
     EVP_KDF *hkdf;
     EVP_MAC *hmac;
     EVP_MD *sha256;
-    struct kmse_gcm_algorithm gcm;
+    struct kmse_algorithm gcm;
 };
 
 kmse_st kmse_crypto_new(struct kmse_crypto **crypto, OSSL_LIB_CTX *host,
@@ -53,7 +53,7 @@ kmse_st kmse_crypto_new(struct kmse_crypto **crypto, OSSL_LIB_CTX *host,
 
 static void locked_drop_algorithms(struct kmse_crypto *crypto)
 {
-    kmse_gcm_algorithm_wipe(&crypto->gcm);
+    kmse_algorithm_wipe(&crypto->gcm);
     EVP_MD_free(crypto->sha256);
     crypto->sha256 = NULL;
     EVP_MAC_free(crypto->hmac);
@@ -117,7 +117,7 @@ static kmse_st locked_choose_libctx(struct kmse_crypto *crypto)
 static kmse_st locked_fetch(struct kmse_crypto *crypto)
 {
     KMSE_TRY(locked_choose_libctx(crypto));
-    KMSE_TRY(kmse_gcm_algorithm_fetch(&crypto->gcm, crypto->libctx));
+    KMSE_TRY(kmse_algorithm_fetch(&crypto->gcm, crypto->libctx, "AES-256-GCM"));
     crypto->hkdf = EVP_KDF_fetch(crypto->libctx, "HKDF", NULL);
     crypto->hmac = EVP_MAC_fetch(crypto->libctx, "HMAC", NULL);
     crypto->sha256 = EVP_MD_fetch(crypto->libctx, "SHA2-256", NULL);
@@ -148,10 +148,30 @@ kmse_st kmse_crypto_ready(struct kmse_crypto *crypto)
 }
 
 kmse_st kmse_crypto_gcm(struct kmse_crypto *crypto,
-                        const struct kmse_gcm_algorithm **gcm)
+                        const struct kmse_algorithm **gcm)
 {
     KMSE_TRY(kmse_crypto_ready(crypto));
     *gcm = &crypto->gcm;
+    return KMSE_OK;
+}
+
+kmse_st kmse_algorithms_ready(struct kmse_algorithms *algorithms,
+                              struct kmse_crypto *crypto)
+{
+    if (atomic_load_explicit(&algorithms->ready, memory_order_acquire))
+        return KMSE_OK;
+    KMSE_TRY(kmse_crypto_ready(crypto));
+    pthread_mutex_lock(&crypto->mutex);
+    ERR_set_mark();
+    for (size_t i = 0; i < algorithms->count && !algorithms->ready; i++) {
+        struct kmse_algorithm *algorithm = &algorithms->algorithms[i];
+        if (!kmse_is_ok(kmse_algorithm_fetch(algorithm, crypto->libctx,
+                                             algorithms->names[i])))
+            *algorithm = (struct kmse_algorithm){0};
+    }
+    ERR_pop_to_mark();
+    atomic_store_explicit(&algorithms->ready, true, memory_order_release);
+    pthread_mutex_unlock(&crypto->mutex);
     return KMSE_OK;
 }
 

@@ -4,121 +4,22 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <openssl/params.h>
-#include <openssl/provider.h>
 
 #include "base/crypto_internal.h"
 
-static const char ALGORITHM[] = "AES-256-GCM";
-
 struct kmse_gcm {
-    const struct kmse_gcm_algorithm *algorithm;
+    const struct kmse_algorithm *algorithm;
     void *ctx;
     enum kmse_direction direction;
     uint8_t tag[KMSE_GCM_TAG_LEN];
     OSSL_PARAM tag_params[2]; /* made once: they point at tag */
 };
 
-/* names is "AES-256-GCM:id-aes256-GCM:2.16...", as OSSL_ALGORITHM has them. */
-static bool names_contain(const char *names, const char *wanted)
-{
-    size_t wanted_len = strlen(wanted);
-    while (names != NULL) {
-        const char *colon = strchr(names, ':');
-        size_t len = colon != NULL ? (size_t)(colon - names) : strlen(names);
-        if (len == wanted_len && strncasecmp(names, wanted, len) == 0)
-            return true;
-        names = colon != NULL ? colon + 1 : NULL;
-    }
-    return false;
-}
-
-static void read_dispatch(struct kmse_gcm_algorithm *a, const OSSL_DISPATCH *d)
-{
-    for (; d->function_id != 0; d++) {
-        switch (d->function_id) {
-        case OSSL_FUNC_CIPHER_NEWCTX:
-            a->newctx = OSSL_FUNC_cipher_newctx(d);
-            break;
-        case OSSL_FUNC_CIPHER_FREECTX:
-            a->freectx = OSSL_FUNC_cipher_freectx(d);
-            break;
-        case OSSL_FUNC_CIPHER_DUPCTX:
-            a->dupctx = OSSL_FUNC_cipher_dupctx(d);
-            break;
-        case OSSL_FUNC_CIPHER_ENCRYPT_INIT:
-            a->encrypt_init = OSSL_FUNC_cipher_encrypt_init(d);
-            break;
-        case OSSL_FUNC_CIPHER_DECRYPT_INIT:
-            a->decrypt_init = OSSL_FUNC_cipher_decrypt_init(d);
-            break;
-        case OSSL_FUNC_CIPHER_UPDATE:
-            a->update = OSSL_FUNC_cipher_update(d);
-            break;
-        case OSSL_FUNC_CIPHER_FINAL:
-            a->final = OSSL_FUNC_cipher_final(d);
-            break;
-        case OSSL_FUNC_CIPHER_GET_CTX_PARAMS:
-            a->get_ctx_params = OSSL_FUNC_cipher_get_ctx_params(d);
-            break;
-        case OSSL_FUNC_CIPHER_SET_CTX_PARAMS:
-            a->set_ctx_params = OSSL_FUNC_cipher_set_ctx_params(d);
-            break;
-        default:
-            break;
-        }
-    }
-}
-
-static bool is_complete(const struct kmse_gcm_algorithm *a)
-{
-    return a->newctx != NULL && a->freectx != NULL && a->encrypt_init != NULL
-           && a->decrypt_init != NULL && a->update != NULL && a->final != NULL
-           && a->get_ctx_params != NULL && a->set_ctx_params != NULL;
-}
-
-kmse_st kmse_gcm_algorithm_fetch(struct kmse_gcm_algorithm *algorithm,
-                                 OSSL_LIB_CTX *libctx)
-{
-    /* Not ourselves, mirrored in a child context: we offer no AES. */
-    EVP_CIPHER *cipher = EVP_CIPHER_fetch(libctx, ALGORITHM, NULL);
-    if (cipher == NULL)
-        return KMSE_ERR(KMSE_R_CRYPTO_UNAVAILABLE);
-
-    struct kmse_gcm_algorithm found = {.cipher = cipher};
-    const OSSL_PROVIDER *provider = EVP_CIPHER_get0_provider(cipher);
-    found.provctx = OSSL_PROVIDER_get0_provider_ctx(provider);
-    int no_cache = 0;
-    const OSSL_ALGORITHM *table =
-        OSSL_PROVIDER_query_operation(provider, OSSL_OP_CIPHER, &no_cache);
-    for (const OSSL_ALGORITHM *a = table;
-         a != NULL && a->algorithm_names != NULL; a++) {
-        if (names_contain(a->algorithm_names, ALGORITHM)) {
-            read_dispatch(&found, a->implementation);
-            break;
-        }
-    }
-    OSSL_PROVIDER_unquery_operation(provider, OSSL_OP_CIPHER, table);
-    if (!is_complete(&found)) {
-        EVP_CIPHER_free(cipher);
-        return KMSE_ERR(KMSE_R_CRYPTO_UNAVAILABLE);
-    }
-    *algorithm = found;
-    return KMSE_OK;
-}
-
-void kmse_gcm_algorithm_wipe(struct kmse_gcm_algorithm *algorithm)
-{
-    EVP_CIPHER_free(algorithm->cipher);
-    *algorithm = (struct kmse_gcm_algorithm){0};
-}
-
-static struct kmse_gcm *gcm_alloc(const struct kmse_gcm_algorithm *algorithm,
+static struct kmse_gcm *gcm_alloc(const struct kmse_algorithm *algorithm,
                                   enum kmse_direction direction)
 {
     struct kmse_gcm *gcm = calloc(1, sizeof(*gcm));
@@ -146,7 +47,7 @@ kmse_st kmse_gcm_new(struct kmse_gcm **gcm, struct kmse_crypto *crypto,
                      const uint8_t key[KMSE_GCM_KEY_LEN],
                      enum kmse_direction direction)
 {
-    const struct kmse_gcm_algorithm *algorithm = NULL;
+    const struct kmse_algorithm *algorithm = NULL;
     KMSE_TRY(kmse_crypto_gcm(crypto, &algorithm));
     struct kmse_gcm *made = gcm_alloc(algorithm, direction);
     if (made == NULL)

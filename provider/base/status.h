@@ -47,6 +47,7 @@ typedef struct kmse_st {
     X(KEY_LIMIT, 47, "the key version reached its limit: rotate the key")      \
     X(KEY_VERSIONS_FULL, 48, "the key has no version number left")             \
     X(KEY_VERSION_REVOKED, 49, "the key version is revoked")                   \
+    X(HANDLE, 50, "not a handle of any key here")                              \
     X(KEYFILE_SYNTAX, 60, "the key file is not valid")                         \
     X(KEYFILE_FIELD, 61, "the key file has a bad field")                       \
     X(KEYFILE_MAC, 62, "the key file was changed by something else")           \

@@ -120,6 +120,7 @@ static const struct option OPTIONS[] = {
      FIELD(library_context)},
     {KMSE_CONF_AGENT, parse_socket, NULL, FIELD(agent)},
     {KMSE_CONF_AGENT_FALLBACK, parse_yes_no, "no", FIELD(agent_fallback)},
+    {KMSE_CONF_DROP_IN, parse_yes_no, "no", FIELD(drop_in)},
 };
 enum { OPTION_COUNT = sizeof(OPTIONS) / sizeof(OPTIONS[0]) };
 

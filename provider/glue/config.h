@@ -30,6 +30,7 @@ struct kmse_config {
     enum kmse_library_context library_context;
     char *agent; /* path of its socket, or NULL */
     bool agent_fallback;
+    bool drop_in;
     struct kmse_aws_options aws;
 };
 

@@ -117,6 +117,7 @@ static void teardown(void *provctx)
 {
     struct instance *instance = provctx;
     kmse_legacy_remove(&instance->legacy);
+    kmse_drop_in_wipe(&instance->provctx.drop_in);
     if (instance->provctx.ring != NULL)
         kmse_ring_stop(instance->provctx.ring);
     kmse_ring_release(instance->provctx.ring);
@@ -204,6 +205,7 @@ OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     if (instance == NULL)
         return 0;
     kmse_core_read(&instance->provctx.core, handle, in);
+    kmse_drop_in_init(&instance->provctx.drop_in);
 
     struct kmse_why why = {""};
     kmse_st st = instance_init(instance, in, &why);

@@ -5,6 +5,7 @@
 #include <openssl/core_dispatch.h>
 
 #include "glue/config.h"
+#include "glue/drop_in.h"
 #include "keyring/ring.h"
 
 /* The core's functions that we call; any may be NULL in an odd host. */
@@ -24,6 +25,7 @@ struct kmse_provctx {
     struct kmse_core core;
     struct kmse_config config;
     struct kmse_ring *ring; /* NULL in the legacy names' instance: legacy.h */
+    struct kmse_drop_in drop_in;
 };
 
 void kmse_core_read(struct kmse_core *core, const OSSL_CORE_HANDLE *handle,

@@ -8,18 +8,37 @@
 #include "glue/provctx.h"
 #include "kms_envelope/params.h"
 
+#define OWN_CIPHERS                                                            \
+    {                                                                          \
+        KMSE_CIPHER_NAME, "provider=" KMSE_PROVIDER_NAME,                      \
+            kmse_cipher_functions,                                             \
+            "envelope encryption under a KMS-wrapped data key"                 \
+    }
+
 static const OSSL_ALGORITHM CIPHERS[] = {
-    {KMSE_CIPHER_NAME, "provider=" KMSE_PROVIDER_NAME, kmse_cipher_functions,
-     "envelope encryption under a KMS-wrapped data key"},
+    OWN_CIPHERS,
     {NULL, NULL, NULL, NULL},
 };
 
-const OSSL_ALGORITHM *kmse_query_operation(void *provctx, int operation_id,
+/* With drop-in = yes. */
+static const OSSL_ALGORITHM CIPHERS_AND_AES[] = {
+    OWN_CIPHERS,
+#define DROP_IN(name, fetched, names)                                          \
+    {names, "provider=" KMSE_PROVIDER_NAME, kmse_drop_in_##name##_functions,   \
+     fetched " whose key may be a handle"},
+    KMSE_DROP_INS(DROP_IN)
+#undef DROP_IN
+        {NULL, NULL, NULL, NULL},
+};
+
+const OSSL_ALGORITHM *kmse_query_operation(void *vprovctx, int operation_id,
                                            int *no_cache)
 {
-    (void)provctx;
+    const struct kmse_provctx *provctx = vprovctx;
     *no_cache = 0;
-    return operation_id == OSSL_OP_CIPHER ? CIPHERS : NULL;
+    if (operation_id != OSSL_OP_CIPHER)
+        return NULL;
+    return provctx->config.drop_in ? CIPHERS_AND_AES : CIPHERS;
 }
 
 const OSSL_ITEM *kmse_get_reason_strings(void *provctx)

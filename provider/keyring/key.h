@@ -52,7 +52,11 @@ struct kmse_key_environment {
     struct kmse_fork *fork;
     const struct kmse_clock *clock;
     struct kmse_refresher *refresher;
+    struct kmse_handles *handles;
 };
+
+const struct kmse_key_environment *
+kmse_ring_environment(const struct kmse_ring *ring);
 
 struct kmse_key {
     struct kmse_lane lanes[KMSE_LANES];
@@ -115,7 +119,10 @@ void kmse_entry_wipe(struct kmse_entry *entry);
 /* Limits in force for this key: of file and configuration, the stricter. */
 struct kmse_policy kmse_key_locked_policy(const struct kmse_key *key);
 
-/* Free idle leases (lease.c); all, or those of an older generation. */
+/*
+ * Free idle leases (lease.c): all, before the key goes, or those of an older
+ * generation, and what handles have of it.
+ */
 void kmse_key_sweep_leases(struct kmse_key *key, bool all);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <openssl/crypto.h>
 
+#include "keyring/handles.h"
 #include "keyring/key.h"
 
 enum {
@@ -92,6 +93,8 @@ void kmse_lease_give_back(struct kmse_lease **lease)
 void kmse_key_sweep_leases(struct kmse_key *key, bool all)
 {
     uint64_t generation = atomic_load(&key->generation);
+    if (!all)
+        kmse_handles_forget(key->environment->handles, key);
     for (size_t i = 0; i < KMSE_LANES; i++) {
         for (size_t j = 0; j < KMSE_LANE_SLOTS; j++) {
             _Atomic(struct kmse_lease *) *slot = &key->lanes[i].slots[j];

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "keyring/cache.h"
+#include "keyring/handles.h"
 #include "keyring/refresher.h"
 
 enum { BUCKETS = 64 };
@@ -42,6 +43,7 @@ static void prepare_fork(void *arg)
 {
     struct kmse_ring *ring = arg;
     kmse_refresher_pause(ring->environment.refresher);
+    kmse_handles_prepare_fork(ring->environment.handles);
     pthread_mutex_lock(&ring->mutex);
     for_each_key(ring, kmse_key_prepare_fork);
     kmse_refresher_lock(ring->environment.refresher);
@@ -59,6 +61,7 @@ static void after_fork_parent(void *arg)
     kmse_refresher_parent(ring->environment.refresher);
     for_each_key(ring, kmse_key_parent);
     pthread_mutex_unlock(&ring->mutex);
+    kmse_handles_after_fork(ring->environment.handles);
 }
 
 static void after_fork_child(void *arg)
@@ -70,6 +73,7 @@ static void after_fork_child(void *arg)
     kmse_refresher_child(ring->environment.refresher);
     for_each_key(ring, kmse_key_child);
     pthread_mutex_unlock(&ring->mutex);
+    kmse_handles_after_fork(ring->environment.handles);
 }
 
 static void at_exit(void *arg)
@@ -107,6 +111,7 @@ static void ring_free(struct kmse_ring *ring)
     if (ring->fork_watched)
         kmse_fork_unwatch(&ring->fork_hooks);
     kmse_refresher_free(ring->environment.refresher);
+    kmse_handles_free(ring->environment.handles);
     for_each_key(ring, kmse_key_free);
     kmse_kms_free(ring->environment.kms);
     kmse_fork_free(ring->environment.fork);
@@ -124,6 +129,7 @@ static kmse_st ring_init(struct kmse_ring *ring,
     struct kmse_key_environment *env = &ring->environment;
     KMSE_TRY(copy_options(&env->options, options));
     KMSE_TRY(kmse_pool_new(&env->pool));
+    KMSE_TRY(kmse_handles_new(&env->handles, env->pool));
     KMSE_TRY(kmse_fork_new(&env->fork));
     KMSE_TRY(kmse_kms_new(&env->kms, env->crypto, env->pool, env->clock,
                           options->kms));
@@ -180,6 +186,18 @@ void kmse_ring_release(struct kmse_ring *ring)
 kmse_st kmse_ring_ready(struct kmse_ring *ring)
 {
     return kmse_crypto_ready(ring->environment.crypto);
+}
+
+kmse_st kmse_ring_algorithms(struct kmse_ring *ring,
+                             struct kmse_algorithms *algorithms)
+{
+    return kmse_algorithms_ready(algorithms, ring->environment.crypto);
+}
+
+const struct kmse_key_environment *
+kmse_ring_environment(const struct kmse_ring *ring)
+{
+    return &ring->environment;
 }
 
 const struct kmse_ring_options *

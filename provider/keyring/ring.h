@@ -2,6 +2,7 @@
 #ifndef KMSE_KEYRING_RING_H
 #define KMSE_KEYRING_RING_H
 
+#include "base/algorithm.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/secret.h"
@@ -36,6 +37,10 @@ struct kmse_ring *kmse_ring_acquire(struct kmse_ring *ring);
 void kmse_ring_release(struct kmse_ring *ring);
 /* Before the first context: see kmse_crypto_ready. */
 kmse_st kmse_ring_ready(struct kmse_ring *ring) KMSE_MUST_CHECK;
+/* Ciphers of others, from the library context that the ring uses. */
+kmse_st
+kmse_ring_algorithms(struct kmse_ring *ring,
+                     struct kmse_algorithms *algorithms) KMSE_MUST_CHECK;
 const struct kmse_ring_options *
 kmse_ring_get_options(const struct kmse_ring *ring);
 /* End the background thread: the provider goes, though contexts may stay. */

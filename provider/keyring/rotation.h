@@ -95,6 +95,16 @@ kmse_st kmse_rotation_undo_revoke(const struct kmse_rotation *rotation,
                                   const char *name, uint32_t version,
                                   struct kmse_why *why) KMSE_MUST_CHECK;
 
+/*
+ * The handle of a version (handle.h), *version 0: of the newest, which is then
+ * told. It may not be revoked, retired or destroyed. Nothing is written. The
+ * caller wipes it.
+ */
+kmse_st kmse_rotation_handle(const struct kmse_rotation *rotation,
+                             const char *name, uint32_t *version,
+                             uint8_t handle[KMSE_HANDLE_LEN],
+                             struct kmse_why *why) KMSE_MUST_CHECK;
+
 /* A NULL leaves the policy's value as it is. */
 struct kmse_policy_change {
     const uint64_t *max_messages, *max_bytes, *rotate_after_s;

@@ -92,6 +92,17 @@ void evp_env_rotate(const struct evp_env *env, const char *name)
     close_rotation(&rotation);
 }
 
+void evp_env_handle(uint8_t handle[ENV_KEY_LEN], const struct evp_env *env,
+                    const char *name, uint32_t version)
+{
+    struct rotation_env rotation;
+    open_rotation(&rotation, env);
+    need(kmse_rotation_handle(&rotation.rotation, name, &version, handle,
+                              &rotation.why),
+         "handle", &rotation.why);
+    close_rotation(&rotation);
+}
+
 void evp_env_key(unsigned char key[ENV_KEY_LEN], const char *name)
 {
     memset(key, 0, ENV_KEY_LEN);

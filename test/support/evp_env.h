@@ -35,6 +35,10 @@ const char *evp_env_conf(char out[ENV_PATH_LEN], const struct evp_env *env);
 void evp_env_create_key(const struct evp_env *env, const char *name);
 void evp_env_rotate(const struct evp_env *env, const char *name);
 
+/* The handle of a version, for the drop-in. */
+void evp_env_handle(uint8_t handle[ENV_KEY_LEN], const struct evp_env *env,
+                    const char *name, uint32_t version);
+
 /* A name as EVP key bytes. */
 void evp_env_key(unsigned char key[ENV_KEY_LEN], const char *name);
 

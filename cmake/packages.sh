@@ -8,6 +8,7 @@
 #   cmd:NAME   a program      pc:NAME   a library's pkg-config file
 #   py:NAME    a module of /usr/bin/python3
 #   so:NAME    a library gcc finds     file:PATH   a file     gem:NAME   of ruby
+#   glob:PATTERN  a file of such a name
 # A dash: Fedora has none, and there it is not needed.
 kmse_needs='
 build cmd:gcc            gcc                  gcc
@@ -36,6 +37,9 @@ test  py:pytest          python3-pytest       python3-pytest
 test  py:ensurepip       python3-venv         python3
 test  py:cryptography    python3-cryptography python3-cryptography
 test  cmd:php            php-cli              php-cli
+test  glob:/usr/sbin/php-fpm* php-fpm        php-fpm
+test  glob:/usr/lib*/*/modules/mod_proxy_fcgi.so apache2-bin httpd
+test  glob:/usr/lib*/*/modules/libphp*.so libapache2-mod-php -
 test  cmd:ruby           ruby                 ruby
 test  gem:openssl        ruby                 rubygem-openssl
 test  cmd:node           nodejs               nodejs
@@ -56,6 +60,11 @@ kmse_probe()
     pc:*) pkg-config --exists "${1#*:}" >/dev/null 2>&1 ;;
     py:*) /usr/bin/python3 -c "import ${1#*:}" >/dev/null 2>&1 ;;
     file:*) [ -e "${1#*:}" ] ;;
+    glob:*)
+        # Unquoted, for the shell to look.
+        # shellcheck disable=SC2086
+        ls -d ${1#*:} >/dev/null 2>&1
+        ;;
     gem:*) ruby -r"${1#*:}" -e 0 >/dev/null 2>&1 ;;
     # gcc prints the bare name of a file it does not find.
     so:*) case $(gcc -print-file-name="${1#*:}" 2>/dev/null) in

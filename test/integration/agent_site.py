@@ -30,9 +30,10 @@ class Agent:
         self.site = site
         self.log_path = site.folder / "agent.log"
         self.log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
+        command = site.runnable((*prefix, site.agent_program, "agent", "--config", site.agent_conf, *words))
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(word) for word in (*site.runnable((*prefix, TOOL, "agent", "--config", site.agent_conf)), *words)],
+                [str(word) for word in command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -129,6 +130,7 @@ class AgentSite(AwsSite):
     """The agent's and the administrator's: with credentials, if there are any."""
 
     socket_is_given = False
+    agent_program = TOOL
 
     def __init__(self, folder, kms=None):
         super().__init__(folder, kms)

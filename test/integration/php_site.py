@@ -230,6 +230,15 @@ class Server:
         assert all(answer.out is None for answer in answers), "it worked"
         return [answer.error for answer in answers]
 
+    def reload(self):
+        """The graceful one: who has a request ends it."""
+        before = self.pids()
+        self.processes[0].send_signal(self.reload_signal)
+        until = time.monotonic() + START_S
+        while any(os.path.exists(f"/proc/{pid}") for pid in before):
+            assert time.monotonic() < until, "the old workers stay"
+            time.sleep(0.02)
+
     def pids(self):
         return {answer.pid for answer in self.each("environment", [b""] * self.workers)}
 
@@ -248,7 +257,7 @@ class Fpm(Server):
                  env={"PATH": os.environ["PATH"]})  # fmt: skip
 
     def pool(self):
-        who = f"user = {self.uid}\ngroup = {KEYS_GID}" if IS_ROOT else ""
+        who = f"user = {pwd.getpwuid(self.uid).pw_name}\ngroup = {KEYS_GID}" if IS_ROOT else ""
         return f"""\
 [global]
 error_log = {self.log}
@@ -260,6 +269,7 @@ listen.mode = 0666
 pm = static
 pm.max_children = {self.workers}
 clear_env = yes
+env[AWS_EC2_METADATA_DISABLED] = true
 """
 
     def front(self):

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from conftest import version_of
-from php_site import IS_ROOT, POOL_UID, STRANGER_UID, WORKERS, Fpm, Load, PhpSite, Prefork
+from aws_site import AWS_NAMES
+from conftest import MODULE, version_of
+from php_site import IS_ROOT, KEYS_GID, POOL_UID, STRANGER_UID, WORKERS, Fpm, Load, PhpSite, Prefork
 
 TEXTS = [f"user {number}: anna@example.org".encode() for number in range(WORKERS)]
 REVOKED = "the key version is revoked"
@@ -98,14 +99,111 @@ def test_fifty_workers_cost_one_call_to_moto(moto_host, server, moto):
 
 def test_the_workers_have_no_credentials(host, server, kms):
     """The agent is away, and they cannot help themselves."""
-    host.home.chmod(0o755)
-    assert not list(host.home.iterdir())
     with server(host.application()) as web:
-        assert not [name for name in web.environment() if name.startswith("AWS_") and "METADATA" not in name]
+        environment = web.environment()
+        assert [name for name in environment if AWS_NAMES.match(name)] == ["AWS_EC2_METADATA_DISABLED"]
+        assert not pathlib.Path(environment["HOME"], ".aws").exists()
         refused = web.ask("encrypt", b"anna")
         assert refused.out is None
         assert "the agent cannot be asked" in refused.error
         with host.agent():
-            time.sleep(1)
+            a_second_later()
             assert web.ask("encrypt", b"anna").out
+    assert kms.counts["Decrypt"] == 1
+
+
+def test_who_may_ask_the_kms_himself_has_nothing_to_show(host, server, kms):
+    """The same pool, with the HTTP module and leave to go round the agent."""
+    application = host.application(
+        module=host.agent_program.with_name(MODULE.name), agent_fallback="yes", aws_endpoint_url=kms.url
+    )
+    with server(application, workers=2) as web:
+        refused = web.ask("encrypt", b"anna")
+        assert refused.out is None
+        assert "no credentials for the KMS" in refused.error
+    assert not kms.counts["Decrypt"]
+
+
+# --- its life -----------------------------------------------------------------
+
+
+def test_all_workers_see_a_rotation(host, server, kms):
+    with host.agent(), server(host.application()) as web:
+        old = encrypted_by_each(web)
+        host.rotate()
+        kms.control({"reset_counts": True})  # the rotation's own
+        a_second_later()
+        new = encrypted_by_each(web)
+        assert {version_of(message) for message in old} == {1}
+        assert {version_of(message) for message in new} == {2}
+        assert web.each_does("decrypt", next_ones(old)) == next_ones(TEXTS)
+        assert kms.counts["Decrypt"] == 1
+
+
+def test_all_workers_stop_within_a_second_of_a_revocation(host, server):
+    with host.agent(), server(host.application()) as web:
+        old = encrypted_by_each(web)
+        host.tool("revoke", "emails", "--keys", host.keys, "--version", "1", "--rotate", "--yes")
+        a_second_later()
+        errors = web.each_refuses("decrypt", old)
+        assert all(REVOKED in error for error in errors), errors[0]
+        assert {version_of(message) for message in encrypted_by_each(web)} == {2}
+
+
+def test_a_graceful_reload_under_load_costs_no_message(host, server, kms):
+    with host.agent(), server(host.application()) as web:
+        before = web.pids()
+        message = web.ask("encrypt", b"anna").out
+        with Load(web) as load:
+            for _ in range(2):
+                web.reload()
+                load.goes_on()
+        after = web.pids()
+        assert not before & after
+        assert web.each_does("decrypt", [message] * WORKERS) == [b"anna"] * WORKERS
+    assert kms.counts["Decrypt"] == 1
+
+
+def test_an_agent_restarted_under_load_costs_no_message(host, server):
+    """Killed, or told to end: the workers go on with what they have, and come
+    back to the next agent."""
+    host.allow(max_age="1s")
+    agent = host.agent().ready()
+    with server(host.application(max_age="1s")) as web:
+        encrypted_by_each(web)
+        with Load(web) as load:
+            for end in (agent.kill, None, None):
+                time.sleep(1.2)
+                (end or agent.stop)()
+                load.goes_on()
+                agent = host.agent().ready()
+                load.goes_on()
+        until = time.monotonic() + 20
+        while agent.number('fetches_total{outcome="lent"}') < WORKERS:
+            assert time.monotonic() < until, "they do not come back"
+            encrypted_by_each(web)
+        agent.stop()
+
+
+# --- policy -------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can be somebody else")
+def test_another_user_s_workers_are_refused_and_told(host, server, kms):
+    application = host.application()
+    with (
+        host.agent() as agent,
+        server(application, workers=2) as web,
+        server(application, uid=STRANGER_UID, workers=2, name="strangers") as strangers,
+    ):
+        message = web.ask("encrypt", b"anna").out
+        refused = strangers.ask("decrypt", message)
+        assert refused.out is None
+        assert "the KMS denied access" in refused.error
+        assert owner_of(refused.pid) == STRANGER_UID
+        assert web.ask("decrypt", message).out == b"anna"
+        (line,) = [line for line in agent.audit() if line["event"] == "refuse"]
+        assert (line["key"], line["version"], line["outcome"], line["why"]) == ("emails", 1, "refused", "policy")
+        assert line["peer"] == {"pid": refused.pid, "uid": STRANGER_UID, "gid": KEYS_GID}
+        assert agent.number('refusals_total{cause="policy"}') == 1
     assert kms.counts["Decrypt"] == 1

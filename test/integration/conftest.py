@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -252,3 +253,13 @@ def agent_rows(agent_site):
     path = agent_site.folder / "rows"
     path.write_text(f"{agent_site.loop_once('anna@example.org').hex()} anna@example.org\n")
     return path
+
+
+@pytest.fixture
+def open_folder():
+    """A short name for sockets, and a way in for other users, both of which
+    pytest's own folders have not."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder)
+        path.chmod(0o755)
+        yield path

@@ -45,9 +45,9 @@ class PhpSite(AgentSite):
         super().__init__(folder, kms)
         # The tree may be where others have no way in. What the workers have
         # speaks no HTTP.
-        self.agent_program = self.install("programs", MODULE, HTTP_MODULE, TOOL) / TOOL.name
+        self.programs = self.install("programs", MODULE, HTTP_MODULE, TOOL)
+        self.agent_program = self.programs / TOOL.name
         self.www = self.install("www", MODULE, SCRIPT)
-        folder.chmod(0o755)
         self.socket = folder / "agent" / "agent.sock"
         self.socket.parent.mkdir()
         self.keys.mkdir(mode=0o750)
@@ -186,11 +186,11 @@ class Server:
 
     # Requests.
 
-    def ask(self, do, body=b"", key="emails", door=None):
+    def ask(self, do, body=b"", key="emails", door=None, script="crypt.php"):
         query = {"do": do, "key": key} | ({"door": str(door.path)} if door else {})
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
         try:
-            connection.request("POST", f"/crypt.php?{urllib.parse.urlencode(query)}", body)
+            connection.request("POST", f"/{script}?{urllib.parse.urlencode(query)}", body)
             response = connection.getresponse()
             text = response.read()
         finally:
@@ -204,29 +204,29 @@ class Server:
     def environment(self):
         return json.loads(self.ask("environment").out)
 
-    def each(self, do, bodies):
+    def each(self, do, bodies, **options):
         """A request for each worker, all at the same moment; the answers."""
         assert len(bodies) == self.workers
         with (
             Door(self.application.folder / "door", len(bodies)) as door,
             concurrent.futures.ThreadPoolExecutor(len(bodies)) as pool,
         ):
-            asked = [pool.submit(self.ask, do, body, door=door) for body in bodies]
+            asked = [pool.submit(self.ask, do, body, door=door, **options) for body in bodies]
             door.open()
             answers = [answer.result(TIMEOUT_S) for answer in asked]
         assert len({answer.pid for answer in answers}) == self.workers
         return answers
 
-    def each_does(self, do, bodies):
+    def each_does(self, do, bodies, **options):
         """The same, and all of them work; what they give."""
-        answers = self.each(do, bodies)
+        answers = self.each(do, bodies, **options)
         failed = [answer for answer in answers if answer.out is None]
         assert not failed, (len(failed), failed[0], self.said())
         return [answer.out for answer in answers]
 
-    def each_refuses(self, do, bodies):
+    def each_refuses(self, do, bodies, **options):
         """The same, and none of them works; what they say."""
-        answers = self.each(do, bodies)
+        answers = self.each(do, bodies, **options)
         assert all(answer.out is None for answer in answers), "it worked"
         return [answer.error for answer in answers]
 
@@ -279,7 +279,7 @@ ServerLimit 1
 ThreadLimit 100
 ThreadsPerChild 100
 MaxRequestWorkers 100
-<Files crypt.php>
+<Files *.php>
     SetHandler proxy:unix:{self.folder}/fpm.sock|fcgi://localhost
 </Files>
 """
@@ -304,7 +304,7 @@ StartServers {self.workers}
 MinSpareServers {self.workers}
 MaxSpareServers {self.workers}
 MaxRequestWorkers {self.workers}
-<Files crypt.php>
+<Files *.php>
     SetHandler application/x-httpd-php
 </Files>
 """

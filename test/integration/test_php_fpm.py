@@ -3,7 +3,6 @@
 another user, who has no credentials and reaches no KMS."""
 import os
 import pathlib
-import tempfile
 import time
 
 import pytest
@@ -14,14 +13,6 @@ from php_site import IS_ROOT, KEYS_GID, POOL_UID, STRANGER_UID, WORKERS, Fpm, Lo
 
 TEXTS = [f"user {number}: anna@example.org".encode() for number in range(WORKERS)]
 REVOKED = "the key version is revoked"
-
-
-@pytest.fixture
-def open_folder():
-    """pytest's own folders are for its user alone, and their names too long for
-    a socket."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield pathlib.Path(folder)
 
 
 @pytest.fixture
@@ -122,6 +113,15 @@ def test_who_may_ask_the_kms_himself_has_nothing_to_show(host, server, kms):
         assert refused.out is None
         assert "no credentials for the KMS" in refused.error
     assert not kms.counts["Decrypt"]
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="root's file is his own, too")
+def test_a_worker_needs_its_key_file(host, server):
+    host.key_file().chmod(0o600)
+    with host.agent(), server(host.application(), workers=2) as web:
+        assert "file error" in web.ask("encrypt", b"anna").error
+        host.key_file().chmod(0o640)
+        assert web.ask("encrypt", b"anna").out
 
 
 # --- its life -----------------------------------------------------------------

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from conftest import ROOT, version_of
-from php_site import KEYS_GID, POOL_UID, WORKERS, Fpm, PhpSite
+from php_site import IS_ROOT, KEYS_GID, POOL_UID, STRANGER_UID, WORKERS, Fpm, PhpSite
 from test_aws_documents import ensure_alias
 
 TEXT = (ROOT / "docs" / "agent.md").read_text()
@@ -67,6 +67,7 @@ class Documented(PhpSite):
             "listen.group = www-data": f"listen.group = {grp.getgrgid(pool.pw_gid).gr_name}",
             "www-data": pool.pw_name,
             "group = kms-envelope": f"group = {KEYS_GID}",
+            "regid=kms-envelope": f"regid={KEYS_GID}",
             "chgrp -R kms-envelope": f"chgrp -R {KEYS_GID}",
         }.items():
             text = text.replace(old, str(new))
@@ -100,7 +101,7 @@ def host(open_folder, moto):
 
 def test_every_block_is_marked_as_tested():
     languages = re.findall(r"^```(.+)$", TEXT, flags=re.MULTILINE)
-    assert {name: languages.count(name) for name in languages} == {"sh": 3, "ini": 5, "php": 1}
+    assert {name: languages.count(name) for name in languages} == {"sh": 4, "ini": 5, "php": 1}
     assert [block for before, block in fenced("sh") if before != MARK] == []
 
 
@@ -114,9 +115,9 @@ def write_code(host):
 
 
 def test_php_fpm_behind_the_agent(host):
-    create, start, look = (block for _, block in fenced("sh"))
-    host.shell(create)
+    create, start, _, look = (block for _, block in fenced("sh"))
     host.configure_as_told()
+    host.shell(create)
     host.shell(start)
     assert (host.programs / "systemctl.told").read_text().splitlines() == TOLD
     write_code(host)
@@ -138,13 +139,26 @@ def test_php_fpm_behind_the_agent(host):
         assert agent.number("unwraps_total") == 2
 
 
+@pytest.mark.skipif(not IS_ROOT, reason="only root can be somebody else")
+def test_doctor_sees_what_the_pool_would_meet(host):
+    create, _, doctor, _ = (block for _, block in fenced("sh"))
+    host.configure_as_told()
+    host.shell(create)
+    stranger = host.here(doctor.replace("www-data", pwd.getpwuid(STRANGER_UID).pw_name))
+    with host.agent():
+        shown = host.shell(doctor)
+        assert f"{KEY}: the agent lends 1 version\n0 findings\n" in shown
+        shown = host.run("sh", "-eu", "-c", stranger).stdout.decode()
+        assert f"user {STRANGER_UID} may not have the key {KEY}" in shown
+
+
 def test_the_pool_s_environment_is_too_late(host):
     class Late(DocumentedFpm):
         def pool(self):
             return f"{super().pool()}env[OPENSSL_CONF] = {host.etc}/openssl.cnf\n"
 
-    host.shell(fenced("sh")[0][1])
     host.configure_as_told()
+    host.shell(fenced("sh")[0][1])
     application = host.pool_of_php()
     application.conf = "/dev/null"
     with host.agent(), Late(application) as web:

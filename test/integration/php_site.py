@@ -133,24 +133,35 @@ class Server:
             self.start()
             self.wait_until_it_answers()
         except BaseException:
-            self.end(signal.SIGKILL)
+            self.kill()
             raise
         return self
 
     def __exit__(self, *error):
-        codes = self.end(signal.SIGTERM)
+        codes = self.end()
         self.application.check_secrets(self.log.read_bytes())
         if error[0] is None:
             assert codes == [0] * len(codes), (codes, self.said())
 
-    def end(self, how):
+    def end(self):
+        try:
+            for process in self.processes:
+                process.terminate()
+            return [process.wait(timeout=TIMEOUT_S) for process in self.processes]
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def kill(self):
+        """With their workers."""
         for process in self.processes:
-            process.send_signal(how)
-        return [process.wait(timeout=TIMEOUT_S) for process in self.processes]
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(timeout=TIMEOUT_S)
 
     def run(self, *command, env=None):
-        """In the foreground: it is a child of ours, and ends when told. Apache
-        ends all of its process group, which is not to be ours."""
+        """In the foreground, it is a child of ours; and in a process group of
+        its own, for Apache ends all of its group."""
         options = {"stdin": subprocess.DEVNULL, "cwd": "/", "env": env, "start_new_session": True}
         with self.log.open("ab") as log:
             self.processes.append(subprocess.Popen(command, stdout=log, stderr=log, **options))
@@ -378,7 +389,11 @@ class Load:
     def __enter__(self):
         for thread in self.threads:
             thread.start()
-        self.goes_on()
+        try:
+            self.goes_on()
+        except BaseException:
+            self.ended.set()
+            raise
         return self
 
     def __exit__(self, *error):

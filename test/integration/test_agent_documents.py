@@ -39,8 +39,8 @@ def configuration(path):
 
 class DocumentedFpm(Fpm):
     def pool(self):
-        blocks = [configuration(f"/etc/php/8.2/fpm/{name}") for name in ("php-fpm.conf", "pool.d/www.conf")]
-        return self.application.here("\n".join(blocks))
+        settings = configuration("/etc/php/8.2/fpm/php-fpm.conf") + f"error_log = {self.log}\n"
+        return self.application.here(settings + configuration("/etc/php/8.2/fpm/pool.d/www.conf"))
 
 
 class Documented(PhpSite):

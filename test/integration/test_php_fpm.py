@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from aws_site import AWS_NAMES
+from aws_site import AWS_NAMES, sanitizers
 from conftest import MODULE, version_of
 from php_site import IS_ROOT, KEYS_GID, POOL_UID, STRANGER_UID, WORKERS, Fpm, Load, PhpSite, Prefork
 
@@ -103,6 +103,9 @@ def test_the_workers_have_no_credentials(host, server, kms):
     assert kms.counts["Decrypt"] == 1
 
 
+# With AddressSanitizer loaded, and nothing of ours, a lock of gettext's is broken
+# in php-fpm: what loads GnuTLS, as a libcurl may, waits for it for ever.
+@pytest.mark.skipif(sanitizers() != "", reason="no HTTP in a PHP with a sanitizer")
 def test_who_may_ask_the_kms_himself_has_nothing_to_show(host, server, kms):
     """The same pool, with the HTTP module and leave to go round the agent."""
     application = host.application(

@@ -40,6 +40,16 @@ def server(request):
     return request.param
 
 
+@pytest.fixture
+def agents():
+    """One after another; none stays."""
+    started = []
+    yield started
+    for agent in started:
+        if agent.process.poll() is None:
+            agent.kill()
+
+
 def a_second_later():
     time.sleep(1)
 
@@ -167,28 +177,28 @@ def test_a_graceful_reload_under_load_costs_no_message(host, server, kms):
     assert kms.counts["Decrypt"] == 1
 
 
-def test_an_agent_restarted_under_load_costs_no_message(host, server):
+def test_an_agent_restarted_under_load_costs_no_message(host, server, agents):
     """Killed, or told to end: the workers go on with what they have, and come
     back to the next agent."""
     host.allow(max_age="1s")
-    agent = host.agent().ready()
+    agents.append(host.agent().ready())
     with server(host.application(max_age="1s")) as web:
         encrypted_by_each(web)
         with Load(web) as load:
             for killed in (True, False, True):
                 time.sleep(1.2)
                 if killed:
-                    agent.kill()
+                    agents[-1].kill()
                 else:
-                    agent.stop()
+                    agents[-1].stop()
                 load.goes_on()
-                agent = host.agent().ready()
+                agents.append(host.agent().ready())
                 load.goes_on()
         until = time.monotonic() + 20
-        while agent.number('fetches_total{outcome="lent"}') < WORKERS:
+        while agents[-1].number('fetches_total{outcome="lent"}') < WORKERS:
             assert time.monotonic() < until, "they do not come back"
             encrypted_by_each(web)
-        agent.stop()
+        agents[-1].stop()
 
 
 # --- policy -------------------------------------------------------------------

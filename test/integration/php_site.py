@@ -372,7 +372,7 @@ def free_port():
 class Load:
     """Users who write and read, each message another, until the end."""
 
-    def __init__(self, server, users=12):
+    def __init__(self, server, users=8):
         self.server = server
         self.ended = threading.Event()
         self.rounds = [0] * users

@@ -159,6 +159,7 @@ step build-clang configure_and_build clang
 step lint lint
 step test-release run_tests release
 step moto moto
+step nodes sh cmake/nodes.sh
 step integration integration
 step build-asan configure_and_build asan
 step test-asan run_tests asan

@@ -9,7 +9,8 @@
 #   py:NAME    a module of /usr/bin/python3
 #   so:NAME    a library gcc finds     file:PATH   a file     gem:NAME   of ruby
 #   glob:PATTERN  a file of such a name
-# A dash: Fedora has none, and there it is not needed.
+#   perl:NAME  a module of perl       lua:NAME     a module of lua5.4
+# A dash: Fedora has none, or its tests are for Debian; there it is not needed.
 kmse_needs='
 build cmd:gcc            gcc                  gcc
 build so:crt1.o          libc6-dev            glibc-devel
@@ -43,6 +44,19 @@ test  glob:/usr/lib*/*/modules/libphp*.so libapache2-mod-php -
 test  cmd:ruby           ruby                 ruby
 test  gem:openssl        ruby                 rubygem-openssl
 test  cmd:node           nodejs               nodejs
+test  perl:Net::SSLeay   libnet-ssleay-perl   -
+test  perl:CryptX        libcryptx-perl       -
+test  perl:FFI::Platypus libffi-platypus-perl -
+test  py:M2Crypto        python3-m2crypto     -
+test  cmd:lua5.4         lua5.4               -
+test  lua:openssl        lua-luaossl          -
+test  cmd:escript        erlang-base          -
+test  glob:/usr/lib/erlang/lib/crypto-* erlang-crypto -
+test  cmd:nginx          nginx                -
+test  glob:/usr/lib/apache2/modules/mod_ssl.so apache2-bin -
+test  cmd:curl           curl                 curl
+test  cmd:ssh            openssh-client       -
+test  cmd:sshd           openssh-server       -
 test  cmd:valgrind       valgrind             valgrind
 test  cmd:gdb            gdb                  gdb
 test  cmd:nm             binutils             binutils
@@ -65,6 +79,8 @@ kmse_probe()
         # shellcheck disable=SC2086
         ls -d ${1#*:} >/dev/null 2>&1
         ;;
+    perl:*) perl -e "require ${1#*:}" >/dev/null 2>&1 ;;
+    lua:*) lua5.4 -l "${1#*:}" -e '' >/dev/null 2>&1 ;;
     gem:*) ruby -r"${1#*:}" -e 0 >/dev/null 2>&1 ;;
     # gcc prints the bare name of a file it does not find.
     so:*) case $(gcc -print-file-name="${1#*:}" 2>/dev/null) in
@@ -107,9 +123,22 @@ kmse_as_root()
     fi
 }
 
+# Debian starts a service as soon as it is installed, if nobody says no. Ours
+# start their own: while the command runs, somebody does.
+kmse_without_services='
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap "rm -f $policy" EXIT
+    trap "exit 1" HUP INT TERM
+    printf "#!/bin/sh\nexit 101\n" >"$policy"
+    chmod +x "$policy"
+fi
+"$@"'
+
 kmse_apt_get()
 {
-    kmse_as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
+    kmse_as_root env DEBIAN_FRONTEND=noninteractive \
+        sh -c "$kmse_without_services" sh apt-get -qq -y \
         -o Dpkg::Use-Pty=0 "$@" </dev/null
 }
 

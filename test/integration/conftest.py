@@ -16,6 +16,8 @@ BUILD = pathlib.Path(os.environ.get("KMSE_BUILD", ROOT / "build" / "release"))
 MODULE = BUILD / "kms-envelope.so"
 TOOL = BUILD / "kms-envelope"
 TIMEOUT_S = 120
+# Of tests of programs as Debian ships them.
+DEBIAN = pytest.mark.skipif(not os.path.exists("/etc/debian_version"), reason="this is no Debian")
 
 CONFIGURATION = """\
 openssl_conf = init

@@ -17,12 +17,13 @@ upstream_release=24
 # /usr/share is put there, in a mount namespace of that process alone.
 write_wrapper()
 {
-    map=
-    [ "$(id -u)" -eq 0 ] || map=--map-root-user
     cat >"$1/node" <<END
 #!/bin/sh
-exec unshare $map --mount sh -c 'mount --bind "\$0" /usr/share && exec "\$@"' \\
-    "$1/root/usr/share" env LD_LIBRARY_PATH="$1/root/usr/lib/$multiarch" \\
+as_root=--map-root-user
+[ "\$(id -u)" -ne 0 ] || as_root=
+exec unshare \$as_root --mount \\
+    sh -c 'mount --bind "\$0" /usr/share && exec "\$@"' "$1/root/usr/share" \\
+    env LD_LIBRARY_PATH="$1/root/usr/lib/$multiarch" \\
     "$1/root/usr/bin/node" "\$@"
 END
 }

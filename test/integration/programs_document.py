@@ -12,7 +12,7 @@ def blocks():
     prose, *fenced = re.split(r"^```", TEXT, flags=re.MULTILINE)
     assert len(fenced) % 2 == 0, "a block that does not end"
     for text, after in zip(fenced[::2], fenced[1::2]):
-        name = re.search(r"`([\w.]+)`:\n\n$", prose)
+        name = re.search(r"`(\w+\.\w+)`:\n\n$", prose)
         language, _, text = text.partition("\n")
         yield language, name.group(1) if name else "", text
         prose = after

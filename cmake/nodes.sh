@@ -4,11 +4,13 @@
 #     sh cmake/nodes.sh
 # debian/node     the distribution's own, with the system's libcrypto
 # upstream/node   the one of nodejs.org, with an OpenSSL of its own, from npm
-# Nothing is installed. What is there is kept. Without npm there is no upstream
+# Nothing is installed. What was had once is kept. Without npm there is no upstream
 # build, and its tests are skipped, in words.
 set -eu
 
 cd "$(dirname "$0")/.."
+. cmake/packages.sh
+
 here=$PWD/build/nodes
 # The release of upstream: long-term support, with OpenSSL 3.5.
 upstream_release=24
@@ -75,7 +77,11 @@ debian()
         return 0
     else
         multiarch=$(gcc -print-multiarch)
-        unpack_debian "$at" || return 1
+        # The lists of packages may be missing or old.
+        unpack_debian "$at" || {
+            rm -rf "$at"
+            kmse_apt_get update && unpack_debian "$at"
+        } || return 1
     fi
     chmod +x "$at/node"
     if ! is_distributions "$at/node"; then

@@ -81,6 +81,30 @@ def test_a_key_that_does_not_exist_fails(site, command, name, verb):
     assert wanted in done.stderr.decode(errors="replace")
 
 
+def test_aad_goes_before_the_data(site, program):
+    """As docs/programs.md has it for Python, and for Perl in its own words."""
+    changes = {
+        "envelope.py": (
+            "        and crypto.EVP_CipherUpdate(ctx, out",
+            "        and crypto.EVP_CipherUpdate(ctx, None, n, b'row 1', len(b'row 1'))\n",
+        ),
+        "envelope.pl": (
+            "        && (!length $in",
+            "        && EVP_CipherUpdate($ctx, undef, \\$n, (scalar_to_buffer 'row 1')[0], 5)\n",
+        ),
+    }
+    programs_document.save(site.folder)
+    for file, (before, line) in changes.items():
+        text = (site.folder / file).read_text()
+        assert text.count(before) == 1
+        (site.folder / f"aad-{file}").write_text(text.replace(before, line + before))
+    with_aad = [(program(FILES[name][0]), f"aad-{FILES[name][1]}") for name in ("python", "perl")]
+    for writer in with_aad:
+        message = site.ok(*writer, "seal", "emails", input=SHORT)
+        assert [site.ok(*reader, "open", "emails", input=message) for reader in with_aad] == [SHORT, SHORT]
+        assert "not made with this key and AAD" in site.decrypt_fails(message, "emails")
+
+
 # Which OpenSSL it is.
 
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/programs.md tells of programs that were tried: that they are, and how."""
+import os
 import re
+import subprocess
 
 import pytest
 
 import programs_document
-from conftest import DEBIAN, ROOT
+from conftest import BUILD, DEBIAN, ROOT, TIMEOUT_S
 from test_documents import fenced, session
 
 STORIES = ROOT / "test" / "integration"
@@ -65,6 +67,18 @@ def test_perl_s_pipe_to_openssl_dies_of_a_changed_row(site, program):
     change = "  system q(printf x | dd of=row.kmse bs=1 seek=20 conv=notrunc status=none);\n"
     error = site.fails("sh", "-c", code.replace("  open my $from", f"{change}  open my $from"))
     assert "it was changed, or is of another key" in error
+
+
+@DEBIAN
+def test_the_costs_can_be_measured_again():
+    """That it runs, not how fast."""
+    command = ("/usr/bin/python3", ROOT / "bench" / "programs.py", "1", "20")
+    environment = {**os.environ, "KMSE_BUILD": str(BUILD)}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment)
+    measured = re.findall(r"^([a-z -]*[a-z]) +\d+\.\d\d", done.stdout, flags=re.MULTILINE)
+    absent = re.findall(r"^(node-\w+) +is not here$", done.stdout, flags=re.MULTILINE)
+    costs = [row[5] for row in programs_document.rows() if len(row) == 7]
+    assert len(measured) + len(absent) == len([cost for cost in costs if re.match(r"\d\.\d", cost)])
 
 
 def test_what_it_points_to_is_there():

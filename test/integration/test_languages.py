@@ -105,6 +105,46 @@ def test_aad_goes_before_the_data(site, program):
         assert "not made with this key and AAD" in site.decrypt_fails(message, "emails")
 
 
+# Room in their buffers: docs/programs.md has it from their sources. These two
+# reserve no more than they must. valgrind has nothing to say of Lua, whose buffer
+# is on the stack, and cannot run Node.js.
+
+LENGTHS = {
+    "php": (
+        "-r",
+        """
+        foreach ([0, 1, 16, 31, 32, 33, 1000] as $n) {
+            $box = openssl_encrypt(str_repeat("a", $n), "kms-envelope", "emails", OPENSSL_RAW_DATA);
+            if (strlen(openssl_decrypt($box, "kms-envelope", "emails", OPENSSL_RAW_DATA)) !== $n) exit(1);
+        }
+        """,
+    ),
+    "ruby": (
+        "-ropenssl",
+        "-e",
+        """
+        key = "emails".ljust(32, "\\0")
+        [1, 16, 31, 32, 33, 1000].each do |n|
+          c = OpenSSL::Cipher.new("kms-envelope").encrypt; c.key = key
+          d = OpenSSL::Cipher.new("kms-envelope").decrypt; d.key = key
+          exit 1 unless (d.update(c.update("a" * n) + c.final) + d.final).size == n
+        end
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_its_buffers_have_room(site, program, name):
+    """valgrind says nothing of us. Of Ruby it does, which looks for objects on its stack."""
+    environment = {**site.environment, "USE_ZEND_ALLOC": "0"}
+    watched = (program("valgrind"), program(name), *LENGTHS[name])
+    done = site.run(*watched, env=environment)
+    said = done.stderr.decode(errors="replace")
+    assert done.returncode == 0 and "ERROR SUMMARY" in said, said
+    assert "kms-envelope.so" not in said, said
+
+
 # Which OpenSSL it is.
 
 

@@ -144,8 +144,12 @@ class Web:
         self.server = Server(site, with_provider, self.folder, self.command(configuration))
 
     def __enter__(self):
-        self.server.wait_for(self.port)
-        self.server.check()
+        try:
+            self.server.wait_for(self.port)
+            self.server.check()
+        except BaseException:
+            self.server.end()
+            raise
         return self
 
     def __exit__(self, *error):

@@ -12,7 +12,10 @@ from conftest import BUILD, CONFIGURATION, MODULE, ROOT
 
 HEADERS = sorted(path.name for path in (ROOT / "include" / "kms_envelope").glob("*.h"))
 MAN_PAGES = sorted(path.name for path in (ROOT / "docs" / "man").iterdir())
-DOCUMENTS = ["openssl.cnf.example", "agent.cnf.example", "README.md", "SECURITY.md", "CHANGELOG.md", "LICENSE", "agent.md", "format.md", "kms-aws.md", "kms-local.md"]
+DOCUMENTS = [
+    "openssl.cnf.example", "agent.cnf.example", "README.md", "SECURITY.md", "CHANGELOG.md", "LICENSE",
+    *sorted(path.name for path in (ROOT / "docs").glob("*.md")),
+]
 UNITS = sorted(path.name for path in (ROOT / "dist" / "systemd").glob("kms-envelope-*"))
 MODULES = ["kms-envelope-http.so", "kms-envelope.so"]
 LIBRARIES = {"libcrypto", "libcjson", "libc", "libpthread", "libdl", "ld-linux-x86-64", "ld-linux-aarch64"}

@@ -9,6 +9,7 @@ import pytest
 import programs_document
 from conftest import DEBIAN, MODULE, ROOT, version_of
 from doubles import moto
+from test_guest import with_properties
 from test_programs import NODE, SHORT, SIZES
 
 pytestmark = DEBIAN
@@ -289,3 +290,55 @@ def test_erlang_has_files_encrypted_by_openssl(site, program):
     assert not (site.folder / "row.back").exists()
     site.fails(*command, "seal", "nobody", "row", "row.kmse")
     assert not (site.folder / "row.kmse").exists()
+
+
+# The drop-in, for those with a fixed list: AES-256-CBC and GCM, with fixed IVs,
+# of the key in the first argument.
+
+CBC_AND_GCM = {
+    "cryptography": """
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+import sys
+key = sys.argv[1].encode()
+cbc = Cipher(algorithms.AES(key), modes.CBC(b"i" * 16)).encryptor()
+print((cbc.update(b"anna" * 4) + cbc.finalize()).hex(), AESGCM(key).encrypt(b"n" * 12, b"anna", None)[:4].hex())
+""",
+    "m2crypto": """
+from M2Crypto import EVP
+import sys
+cbc = EVP.Cipher(alg="aes_256_cbc", key=sys.argv[1].encode(), iv=b"i" * 16, op=1)
+print((cbc.update(b"anna" * 4) + cbc.final())[:16].hex())
+""",
+    "erlang": """
+    Key = list_to_binary(hd(init:get_plain_arguments())),
+    Cbc = crypto:crypto_one_time(aes_256_cbc, Key, <<"iiiiiiiiiiiiiiii">>, <<"annaannaannaanna">>, true),
+    {Gcm, _} = crypto:crypto_one_time_aead(aes_256_gcm, Key, <<"nnnnnnnnnnnn">>, <<"anna">>, <<>>, true),
+    io:format("~s~n", [string:lowercase([binary:encode_hex(Cbc), " ", binary:encode_hex(Gcm)])]), halt().
+    """,
+}
+
+
+def cbc_and_gcm(site, name, key, **options):
+    """What each program makes of them: hex."""
+    python = moto.botocore_python() if name == "cryptography-pypi" else "/usr/bin/python3"
+    code = CBC_AND_GCM[name.removesuffix("-pypi")]
+    words = ("erl", "-noshell", "-eval", code, "-extra") if name == "erlang" else (python, "-c", code)
+    return site.ok(*words, key, **options).decode().split()
+
+
+@pytest.mark.parametrize("name", ["cryptography", "cryptography-pypi", "m2crypto", "erlang"])
+def test_the_drop_in_reaches_it(site, name):
+    handle = site.tool("handle", "emails", "--keys", site.keys).strip()
+    assert len(handle) == 32
+    own = "k" * 32
+    without = {**site.environment, "OPENSSL_CONF": "/dev/null"}
+    plain = {key: cbc_and_gcm(site, name, key, env=without) for key in (handle, own)}
+    with_properties(site, "?provider=kms-envelope", drop_in="yes")
+    assert cbc_and_gcm(site, name, own) == plain[own]
+    replaced = cbc_and_gcm(site, name, handle)
+    assert len(replaced) == len(plain[handle])
+    assert all(one != other for one, other in zip(replaced, plain[handle]))
+    # It is the same key for openssl enc, which opens what the program wrote.
+    enc = ("openssl", "enc", "-d", "-aes-256-cbc", "-nopad", "-K", handle.encode().hex(), "-iv", b"i".hex() * 16)
+    assert site.ok(*enc, input=bytes.fromhex(replaced[0])) == b"anna" * 4

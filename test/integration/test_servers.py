@@ -22,6 +22,7 @@ import pytest
 
 import programs_document
 from conftest import DEBIAN, TIMEOUT_S
+from test_guest import with_properties
 
 pytestmark = DEBIAN
 APACHE_MODULES = pathlib.Path("/usr/lib/apache2/modules")
@@ -262,8 +263,15 @@ def curl(site, authority, program):
     return Curl(site, program("curl"), authority.bundle)
 
 
+@pytest.fixture(params=["the-ciphers", "drop-in"])
+def offered(request, site):
+    """What the provider has for others; the drop-in stands before their AES-256."""
+    if request.param == "drop-in":
+        with_properties(site, "?provider=kms-envelope", drop_in="yes")
+
+
 @pytest.mark.parametrize("make", [Nginx, Apache])
-def test_tls_is_as_before(site, curl, pair, make):
+def test_tls_is_as_before(site, offered, curl, pair, make):
     with make(site, False, pair) as server:
         before = curl.by_all_ciphers(server.url, False)
     assert {wanted: answer.tls for wanted, answer in before.items()} == {wanted: wanted for wanted in TLS}
@@ -372,7 +380,7 @@ class Ssh:
         return maps.decode()
 
 
-def test_ssh_is_as_before(site, ssh_keys, run_sshd):
+def test_ssh_is_as_before(site, offered, ssh_keys, run_sshd):
     with sshd(site, ssh_keys, False) as port:
         ssh = Ssh(site, ssh_keys, port)
         before = [ssh.log_in(False, login) for login in LOGINS]

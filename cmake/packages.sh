@@ -7,10 +7,10 @@
 # What answers its probe is there already, whoever installed it. Probes:
 #   cmd:NAME   a program      pc:NAME   a library's pkg-config file
 #   py:NAME    a module of /usr/bin/python3
+#   perl:NAME  a module of perl    lua:NAME  a module of lua5.4
 #   so:NAME    a library gcc finds     file:PATH   a file     gem:NAME   of ruby
 #   glob:PATTERN  a file of such a name
-#   perl:NAME  a module of perl       lua:NAME     a module of lua5.4
-# A dash: Fedora has none, or its tests are for Debian; there it is not needed.
+# A dash: Fedora has none, and there it is not needed.
 kmse_needs='
 build cmd:gcc            gcc                  gcc
 build so:crt1.o          libc6-dev            glibc-devel
@@ -72,6 +72,8 @@ kmse_probe()
     case $1 in
     cmd:*) command -v "${1#*:}" >/dev/null 2>&1 ;;
     pc:*) pkg-config --exists "${1#*:}" >/dev/null 2>&1 ;;
+    perl:*) perl -e "require ${1#*:}" >/dev/null 2>&1 ;;
+    lua:*) lua5.4 -l "${1#*:}" -e '' >/dev/null 2>&1 ;;
     py:*) /usr/bin/python3 -c "import ${1#*:}" >/dev/null 2>&1 ;;
     file:*) [ -e "${1#*:}" ] ;;
     glob:*)
@@ -79,8 +81,6 @@ kmse_probe()
         # shellcheck disable=SC2086
         ls -d ${1#*:} >/dev/null 2>&1
         ;;
-    perl:*) perl -e "require ${1#*:}" >/dev/null 2>&1 ;;
-    lua:*) lua5.4 -l "${1#*:}" -e '' >/dev/null 2>&1 ;;
     gem:*) ruby -r"${1#*:}" -e 0 >/dev/null 2>&1 ;;
     # gcc prints the bare name of a file it does not find.
     so:*) case $(gcc -print-file-name="${1#*:}" 2>/dev/null) in

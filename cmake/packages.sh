@@ -123,11 +123,17 @@ kmse_as_root()
     fi
 }
 
-# Debian starts a service as soon as it is installed, if nobody says no. Ours
-# start their own: while the command runs, somebody does.
+# Debian starts a service as soon as it is installed, if nobody says no, and at
+# each boot. The tests start their own: while the command runs, somebody says no,
+# and what it has enabled is disabled again.
 # It is a script for another shell.
 # shellcheck disable=SC2016
 kmse_without_services='
+enabled()
+{
+    find /etc/systemd/system -type l 2>/dev/null
+}
+before=$(enabled)
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     trap "rm -f $policy" EXIT
@@ -135,7 +141,10 @@ if [ ! -e "$policy" ]; then
     printf "#!/bin/sh\nexit 101\n" >"$policy"
     chmod +x "$policy"
 fi
-"$@"'
+code=0
+"$@" || code=$?
+enabled | grep -Fxv -e "$before" | xargs -r rm -f
+exit "$code"'
 
 kmse_apt_get()
 {

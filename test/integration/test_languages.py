@@ -159,6 +159,15 @@ def test_node_has_its_own_openssl_or_the_system_s(site, command, name, own):
     assert own or inside == system
 
 
+@pytest.mark.parametrize("name", ["node-debian", "node-upstream"])
+def test_node_reads_the_section_of_others_if_it_is_told(site, command, name):
+    site.conf.write_text(site.conf.read_text().replace("nodejs_conf = init\n", ""))
+    node, *words = command(name, "seal")
+    assert "Unknown cipher" in site.fails(node, *words, input=SHORT)
+    message = site.ok(node, "--openssl-shared-config", *words, input=SHORT)
+    assert site.decrypt(message, "emails") == SHORT
+
+
 # Perl.
 
 

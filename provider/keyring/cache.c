@@ -285,8 +285,24 @@ static void refresh_soon(struct kmse_key *key)
         kmse_key_refresh(key);
 }
 
+/*
+ * Short of a new generation, three things make another answer: a new file, an
+ * hour that a version is active from, which is a whole second, and what time
+ * does to the data key, which begins with its refresh.
+ */
+static int64_t locked_calm_s(struct kmse_key *key,
+                             const struct kmse_datakey *datakey, int64_t second)
+{
+    const struct kmse_entry *entry = kmse_locked_entry(key, datakey->version);
+    uint64_t its_end_ms = kmse_key_now_ms(key) + MS_PER_S;
+    bool calm = atomic_load(&key->looked_s) == second
+                && entry->datakey == datakey && its_end_ms <= entry->refresh_ms;
+    return calm ? second : KMSE_NO_SECOND;
+}
+
 kmse_st kmse_key_datakey(struct kmse_key *key, uint32_t version,
-                         struct kmse_datakey **datakey, struct kmse_why *why)
+                         struct kmse_datakey **datakey, int64_t *calm_s,
+                         struct kmse_why *why)
 {
     uint64_t generation = atomic_load(&key->generation);
     kmse_key_look_at_file_if_due(key);
@@ -296,9 +312,13 @@ kmse_st kmse_key_datakey(struct kmse_key *key, uint32_t version,
     if (unknown)
         kmse_key_look_at_file(key);
 
+    const struct kmse_clock *clock = key->environment->clock;
+    int64_t second = clock->wall_s(clock->arg);
     pthread_mutex_lock(&key->mutex);
     kmse_st st = locked_datakey(key, version, datakey, why);
     bool refresh = key->refresh_wanted;
+    if (kmse_is_ok(st) && calm_s != NULL)
+        *calm_s = locked_calm_s(key, *datakey, second);
     pthread_mutex_unlock(&key->mutex);
     if (refresh)
         refresh_soon(key);

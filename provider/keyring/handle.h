@@ -36,6 +36,7 @@ struct kmse_hold {
     struct kmse_datakey *datakey;
     uint64_t generation; /* the key's, when last looked at */
     uint64_t recheck_ms; /* coarse time of the next look */
+    int64_t calm_s;      /* no look within that second of wall time */
 };
 
 /*

@@ -266,6 +266,12 @@ static uint64_t coarse_ms(const struct kmse_key *key)
     return clock->coarse_ms(clock->arg);
 }
 
+static int64_t wall_s(const struct kmse_key *key)
+{
+    const struct kmse_clock *clock = key->environment->clock;
+    return clock->wall_s(clock->arg);
+}
+
 kmse_st kmse_hold_take(struct kmse_hold *hold, uint8_t aes_key[KMSE_SECRET_LEN],
                        struct kmse_ring *ring,
                        const uint8_t handle[KMSE_HANDLE_LEN],
@@ -276,7 +282,8 @@ kmse_st kmse_hold_take(struct kmse_hold *hold, uint8_t aes_key[KMSE_SECRET_LEN],
     KMSE_TRY(find(ring, handle, &taken.key, &version, why));
     taken.recheck_ms = coarse_ms(taken.key) + RECHECK_EVERY_MS;
     taken.generation = atomic_load(&taken.key->generation);
-    KMSE_TRY(kmse_key_datakey(taken.key, version, &taken.datakey, why));
+    KMSE_TRY(kmse_key_datakey(taken.key, version, &taken.datakey, &taken.calm_s,
+                              why));
     kmse_st st = get_aes_key(aes_key, ring, handle, taken.datakey, why);
     if (kmse_is_ok(st))
         *hold = taken;
@@ -289,12 +296,14 @@ static kmse_st check_again(struct kmse_hold *hold, struct kmse_why *why)
 {
     uint64_t recheck_ms = coarse_ms(hold->key) + RECHECK_EVERY_MS;
     uint64_t generation = atomic_load(&hold->key->generation);
+    int64_t calm_s = KMSE_NO_SECOND;
     struct kmse_datakey *datakey = NULL;
-    KMSE_TRY(
-        kmse_key_datakey(hold->key, hold->datakey->version, &datakey, why));
+    KMSE_TRY(kmse_key_datakey(hold->key, hold->datakey->version, &datakey,
+                              &calm_s, why));
     kmse_datakey_release(datakey);
     hold->generation = generation;
     hold->recheck_ms = recheck_ms;
+    hold->calm_s = calm_s;
     return KMSE_OK;
 }
 
@@ -303,7 +312,8 @@ kmse_st kmse_hold_check(struct kmse_hold *hold, struct kmse_why *why)
     bool is_fresh = hold->generation
                         == atomic_load_explicit(&hold->key->generation,
                                                 memory_order_acquire)
-                    && coarse_ms(hold->key) < hold->recheck_ms;
+                    && (wall_s(hold->key) == hold->calm_s
+                        || coarse_ms(hold->key) < hold->recheck_ms);
     return is_fresh ? KMSE_OK : check_again(hold, why);
 }
 

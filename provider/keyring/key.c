@@ -15,6 +15,12 @@ static uint64_t coarse_ms(const struct kmse_key *key)
     return clock->coarse_ms(clock->arg);
 }
 
+static int64_t wall_s(const struct kmse_key *key)
+{
+    const struct kmse_clock *clock = key->environment->clock;
+    return clock->wall_s(clock->arg);
+}
+
 /* --- snapshots ---------------------------------------------------------- */
 
 void kmse_snapshot_release(struct kmse_snapshot *snapshot)
@@ -142,7 +148,7 @@ static kmse_st install(struct kmse_key *key, struct kmse_snapshot *snapshot,
  * Look at the file, and read it if it changed. A bad new file is not used and
  * is remembered: cached data keys serve until they expire, no new one does.
  */
-void kmse_key_look_at_file(struct kmse_key *key)
+static void look_at_file(struct kmse_key *key)
 {
     struct kmse_why why = {""};
     struct kmse_file_mark mark;
@@ -170,6 +176,13 @@ void kmse_key_look_at_file(struct kmse_key *key)
     }
 }
 
+void kmse_key_look_at_file(struct kmse_key *key)
+{
+    int64_t began_s = wall_s(key);
+    look_at_file(key);
+    atomic_store(&key->looked_s, began_s);
+}
+
 bool kmse_key_is_look_due(const struct kmse_key *key)
 {
     return coarse_ms(key) >= atomic_load(&key->next_stat_ms);
@@ -179,11 +192,18 @@ void kmse_key_look_at_file_if_due(struct kmse_key *key)
 {
     uint64_t now = coarse_ms(key);
     uint64_t due = atomic_load(&key->next_stat_ms);
-    /* One thread wins the exchange and looks, the others go on. */
-    if (now >= due
-        && atomic_compare_exchange_strong(&key->next_stat_ms, &due,
-                                          now + STAT_EVERY_MS))
-        kmse_key_look_at_file(key);
+    int64_t second = wall_s(key);
+    /*
+     * One thread wins the exchange and looks, the others go on. Early in a
+     * second as well: then the rest of it is calm.
+     */
+    if (atomic_exchange(&key->look_s, second) != second)
+        atomic_store(&key->next_stat_ms, now + STAT_EVERY_MS);
+    else if (now < due
+             || !atomic_compare_exchange_strong(&key->next_stat_ms, &due,
+                                                now + STAT_EVERY_MS))
+        return;
+    kmse_key_look_at_file(key);
 }
 
 kmse_st kmse_key_new(struct kmse_key **key, const char *name,
@@ -200,6 +220,8 @@ kmse_st kmse_key_new(struct kmse_key **key, const char *name,
     made->environment = environment;
     memcpy(made->name, name, strlen(name));
     atomic_store(&made->next_stat_ms, coarse_ms(made) + STAT_EVERY_MS);
+    atomic_store(&made->look_s, wall_s(made));
+    atomic_store(&made->looked_s, wall_s(made));
     if (pthread_mutex_init(&made->mutex, NULL) != 0) {
         free(made);
         return KMSE_ERR(KMSE_R_MEMORY);

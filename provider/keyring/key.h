@@ -65,6 +65,8 @@ struct kmse_key {
     char name[KMSE_KEY_NAME_MAX + 1];
     _Atomic uint64_t generation;   /* up: every lease must look again */
     _Atomic uint64_t next_stat_ms; /* coarse time */
+    _Atomic int64_t look_s;        /* wall time at which a look last began, */
+    _Atomic int64_t looked_s;      /* and of the last one that is done */
 
     pthread_mutex_t mutex; /* guards what follows, and datakeys' usage */
     pthread_cond_t landed; /* an unwrap ended */
@@ -93,10 +95,13 @@ void kmse_key_child(struct kmse_key *key);
 
 /*
  * The data key to write with (version 0) or to read that version with, from
- * the cache or the KMS, with a reference for the caller.
+ * the cache or the KMS, with a reference for the caller. *calm_s is the second
+ * of wall time during which there is no reason to ask again, short of a new
+ * generation of the key: KMSE_NO_SECOND if there may be one. It may be NULL.
  */
+enum { KMSE_NO_SECOND = -1 };
 kmse_st kmse_key_datakey(struct kmse_key *key, uint32_t version,
-                         struct kmse_datakey **datakey,
+                         struct kmse_datakey **datakey, int64_t *calm_s,
                          struct kmse_why *why) KMSE_MUST_CHECK;
 
 /* Unwrap anew, now, what a kmse_key_datakey found due for it. */

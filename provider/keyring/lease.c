@@ -135,9 +135,21 @@ static bool is_current(const struct kmse_lease *lease)
                                    memory_order_acquire);
 }
 
+/*
+ * Which second it is costs less than half of what milliseconds cost, and that
+ * is most of what this layer costs. A clock that is set back by less than a
+ * second makes one last longer by as much.
+ */
+static bool is_calm(const struct kmse_lease *lease)
+{
+    const struct kmse_clock *clock = lease->key->environment->clock;
+    return clock->wall_s(clock->arg) == lease->calm_s;
+}
+
 static bool is_fresh(const struct kmse_lease *lease)
 {
-    return is_current(lease) && coarse_ms(lease->key) < lease->recheck_ms;
+    return is_current(lease)
+           && (is_calm(lease) || coarse_ms(lease->key) < lease->recheck_ms);
 }
 
 static kmse_st lease_new(struct kmse_lease **lease, struct kmse_key *key,
@@ -167,8 +179,9 @@ static kmse_st renew(struct kmse_lease **lease, struct kmse_key *key,
 {
     uint64_t recheck_ms = coarse_ms(key) + RECHECK_EVERY_MS;
     uint64_t generation = atomic_load(&key->generation);
+    int64_t calm_s = KMSE_NO_SECOND;
     struct kmse_datakey *datakey = NULL;
-    kmse_st st = kmse_key_datakey(key, version, &datakey, why);
+    kmse_st st = kmse_key_datakey(key, version, &datakey, &calm_s, why);
     if (kmse_is_ok(st) && *lease != NULL && (*lease)->datakey != datakey) {
         lease_free(*lease);
         *lease = NULL;
@@ -183,6 +196,7 @@ static kmse_st renew(struct kmse_lease **lease, struct kmse_key *key,
     }
     (*lease)->generation = generation;
     (*lease)->recheck_ms = recheck_ms;
+    (*lease)->calm_s = calm_s;
     return KMSE_OK;
 }
 
@@ -228,11 +242,14 @@ static kmse_st check_again(struct kmse_lease *lease, struct kmse_why *why)
     struct kmse_key *key = lease->key;
     uint64_t recheck_ms = coarse_ms(key) + RECHECK_EVERY_MS;
     uint64_t generation = atomic_load(&key->generation);
+    int64_t calm_s = KMSE_NO_SECOND;
     struct kmse_datakey *datakey = NULL;
-    KMSE_TRY(kmse_key_datakey(key, lease->datakey->version, &datakey, why));
+    KMSE_TRY(
+        kmse_key_datakey(key, lease->datakey->version, &datakey, &calm_s, why));
     if (datakey == lease->datakey) {
         lease->generation = generation;
         lease->recheck_ms = recheck_ms;
+        lease->calm_s = calm_s;
     }
     kmse_datakey_release(datakey);
     return KMSE_OK;

@@ -145,7 +145,7 @@ kmse_st kmse_key_lend(struct kmse_key *key, const struct kmse_wanted *wanted,
     struct kmse_datakey *datakey = NULL;
     struct kmse_loan made = {.fresh_ms = 0};
     KMSE_TRY(check_id(key, wanted, why));
-    KMSE_TRY(kmse_key_datakey(key, wanted->version, &datakey, why));
+    KMSE_TRY(kmse_key_datakey(key, wanted->version, &datakey, NULL, why));
     kmse_st st = copy_data_key(&made, key->environment->pool, datakey);
     if (kmse_is_ok(st)) {
         set_terms(key, &made, datakey);

@@ -125,6 +125,7 @@ struct kmse_lease {
     uint64_t generation;      /* the key's, when last looked at */
     uint64_t fork_generation; /* the process's */
     uint64_t recheck_ms;      /* coarse time of the next look */
+    int64_t calm_s;           /* no look within that second of wall time */
     uint64_t nonces_left, bytes_left;
     uint64_t hits;                 /* not yet in the key's numbers */
     uint8_t nonce[KMSE_NONCE_LEN]; /* the next one */

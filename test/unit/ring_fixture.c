@@ -11,11 +11,13 @@
 /* --- time stands still unless told -------------------------------------- */
 
 _Atomic uint64_t ring_time_ms;
+_Atomic unsigned ring_clock_reads;
 static const int64_t EPOCH_S = 1800000000;
 
 static uint64_t fake_ms(void *arg)
 {
     (void)arg;
+    ring_clock_reads++;
     return ring_time_ms;
 }
 

@@ -13,6 +13,7 @@
  * are linked with --wrap=kmse_keyfile_unwrap.
  */
 extern _Atomic uint64_t ring_time_ms;
+extern _Atomic unsigned ring_clock_reads; /* of milliseconds */
 
 extern _Atomic unsigned ring_unwraps;
 extern _Atomic int ring_failure;      /* a reason; 0: none */

@@ -129,6 +129,63 @@ static void a_message_under_way_ends_within_a_second(void **state)
     kmse_lease_give_back(&writes);
 }
 
+static void to_the_next_second(void)
+{
+    ring_time_ms += A_SECOND_MS - ring_time_ms % A_SECOND_MS;
+}
+
+static void expect_end_within_a_second(uint64_t begun_ms, uint64_t revoked_ms,
+                                       uint64_t checked_ms)
+{
+    struct kmse_lease *lease = NULL;
+    uint32_t number = 0;
+    to_the_next_second();
+    ring_time_ms += begun_ms;
+    uint32_t version = ring_newest(&lease);
+    ring_time_ms += revoked_ms;
+    expect_done(kmse_lease_check(lease, &why));
+    expect_done(revoke(version, true, &number));
+    ring_time_ms += checked_ms;
+    /* It may be found by then, and what was found is no excuse later. */
+    (void)kmse_is_ok(kmse_lease_check(lease, NULL));
+    ring_time_ms += A_SECOND_MS - checked_ms;
+    expect_reason(kmse_lease_check(lease, &why), KMSE_R_KEY_VERSION_REVOKED);
+    kmse_lease_give_back(&lease);
+}
+
+/* Wherever in a second it began, is revoked, and was looked at last. */
+static void no_message_has_longer_than_a_second(void **state)
+{
+    (void)state;
+    enum { STEP_MS = 230 };
+    for (uint64_t i = 0; i < A_SECOND_MS; i += STEP_MS)
+        for (uint64_t j = 0; j < A_SECOND_MS; j += STEP_MS)
+            for (uint64_t k = 0; k < A_SECOND_MS; k += STEP_MS)
+                expect_end_within_a_second(i, j, k);
+}
+
+static void a_second_that_was_looked_at_needs_no_other_clock(void **state)
+{
+    (void)state;
+    struct kmse_lease *lease = NULL;
+    to_the_next_second();
+    ring_time_ms += A_SECOND_MS / 2;
+    ring_newest(&lease);
+    to_the_next_second();
+    ring_newest(&lease);
+    ring_clock_reads = 0;
+    for (int i = 0; i < A_SECOND_MS - 1; i++) {
+        ring_time_ms++;
+        ring_newest(&lease);
+        expect_done(kmse_lease_check(lease, &why));
+    }
+    assert_int_equal(ring_clock_reads, 0);
+    ring_time_ms++;
+    ring_newest(&lease);
+    assert_int_not_equal(ring_clock_reads, 0);
+    kmse_lease_give_back(&lease);
+}
+
 static void one_that_goes_on_is_not_disturbed(void **state)
 {
     (void)state;
@@ -389,6 +446,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RING_STORY(a_cached_version_stops_within_a_second),
         RING_STORY(a_message_under_way_ends_within_a_second),
+        RING_STORY(no_message_has_longer_than_a_second),
+        RING_STORY(a_second_that_was_looked_at_needs_no_other_clock),
         RING_STORY(one_that_goes_on_is_not_disturbed),
         RING_STORY(its_data_key_does_not_stay),
         RING_STORY(undone_it_is_as_it_was),

@@ -274,7 +274,7 @@ void kmse_key_refresh(struct kmse_key *key)
     }
     pthread_mutex_unlock(&key->mutex);
     if (atomic_load(&key->generation) != generation)
-        kmse_key_sweep_leases(key, false);
+        kmse_key_sweep_leases(key);
 }
 
 /* In the refresher's thread; in this one only if there can be none. */
@@ -323,6 +323,6 @@ kmse_st kmse_key_datakey(struct kmse_key *key, uint32_t version,
     if (refresh)
         refresh_soon(key);
     if (atomic_load(&key->generation) != generation)
-        kmse_key_sweep_leases(key, false);
+        kmse_key_sweep_leases(key);
     return st;
 }

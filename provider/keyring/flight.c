@@ -196,7 +196,9 @@ static void locked_take_off(struct kmse_key *key, struct flight *flight)
 void kmse_locked_fly(struct kmse_key *key, uint32_t version)
 {
     struct flight flight = {.version = version};
-    struct kmse_why reason = key->reload_why;
+    struct kmse_why reason = {""};
+    if (key->reload_why != NULL)
+        reason = *key->reload_why;
     locked_take_off(key, &flight);
     pthread_mutex_unlock(&key->mutex);
 

@@ -85,6 +85,16 @@ static void move_entries(struct kmse_entry *to, size_t to_count,
     }
 }
 
+/* What the last look found; the caller frees what the one before found. */
+static struct kmse_why *locked_set_reload(struct kmse_key *key, kmse_st st,
+                                          struct kmse_why *why)
+{
+    struct kmse_why *old = key->reload_why;
+    key->reload_failed = st;
+    key->reload_why = why;
+    return old;
+}
+
 /*
  * A file that is older than the one in use is a mistaken restore at best. A
  * file with another id is another key of the same name, made anew.
@@ -122,6 +132,7 @@ static kmse_st install(struct kmse_key *key, struct kmse_snapshot *snapshot,
                      : check_not_older(key, old->file, snapshot->file, why);
     struct kmse_entry *old_entries = entries;
     size_t old_count = count;
+    struct kmse_why *old_why = NULL;
     if (kmse_is_ok(st)) {
         move_entries(entries, count, key, snapshot);
         old_entries = key->entries;
@@ -129,7 +140,7 @@ static kmse_st install(struct kmse_key *key, struct kmse_snapshot *snapshot,
         key->entries = entries;
         key->entry_count = count;
         key->snapshot = snapshot;
-        key->reload_failed = KMSE_OK;
+        old_why = locked_set_reload(key, KMSE_OK, NULL);
         atomic_fetch_add(&key->generation, 1);
     } else {
         old = snapshot;
@@ -139,9 +150,35 @@ static kmse_st install(struct kmse_key *key, struct kmse_snapshot *snapshot,
     for (size_t i = 0; i < old_count; i++)
         kmse_entry_wipe(&old_entries[i]);
     free(old_entries);
+    free(old_why);
     kmse_snapshot_release(old);
-    kmse_key_sweep_leases(key, false);
+    kmse_key_sweep_leases(key);
     return st;
+}
+
+static bool is_same_file(struct kmse_key *key,
+                         const struct kmse_file_mark *mark)
+{
+    struct kmse_why *old_why = NULL;
+    pthread_mutex_lock(&key->mutex);
+    bool same = kmse_file_mark_equal(mark, &key->snapshot->mark);
+    if (same)
+        old_why = locked_set_reload(key, KMSE_OK, NULL);
+    pthread_mutex_unlock(&key->mutex);
+    free(old_why);
+    return same;
+}
+
+static void remember_bad_file(struct kmse_key *key, kmse_st st,
+                              const struct kmse_why *why)
+{
+    struct kmse_why *kept = malloc(sizeof(*kept));
+    if (kept != NULL)
+        *kept = *why;
+    pthread_mutex_lock(&key->mutex);
+    struct kmse_why *old_why = locked_set_reload(key, st, kept);
+    pthread_mutex_unlock(&key->mutex);
+    free(old_why);
 }
 
 /*
@@ -154,26 +191,15 @@ static void look_at_file(struct kmse_key *key)
     struct kmse_file_mark mark;
     kmse_st st = kmse_keyfile_stat(key->environment->options.folder, key->name,
                                    &mark, &why);
-    if (kmse_is_ok(st)) {
-        pthread_mutex_lock(&key->mutex);
-        bool same = kmse_file_mark_equal(&mark, &key->snapshot->mark);
-        if (same)
-            key->reload_failed = KMSE_OK;
-        pthread_mutex_unlock(&key->mutex);
-        if (same)
-            return;
-    }
+    if (kmse_is_ok(st) && is_same_file(key, &mark))
+        return;
     struct kmse_snapshot *snapshot = NULL;
     if (kmse_is_ok(st))
         st = snapshot_read(&snapshot, key, &why);
     if (kmse_is_ok(st))
         st = install(key, snapshot, &why);
-    if (!kmse_is_ok(st)) {
-        pthread_mutex_lock(&key->mutex);
-        key->reload_failed = st;
-        key->reload_why = why;
-        pthread_mutex_unlock(&key->mutex);
-    }
+    if (!kmse_is_ok(st))
+        remember_bad_file(key, st, &why);
 }
 
 void kmse_key_look_at_file(struct kmse_key *key)
@@ -210,13 +236,9 @@ kmse_st kmse_key_new(struct kmse_key **key, const char *name,
                      const struct kmse_key_environment *environment,
                      struct kmse_why *why)
 {
-    void *memory = NULL;
-    if (posix_memalign(&memory, _Alignof(struct kmse_key),
-                       sizeof(struct kmse_key))
-        != 0)
+    struct kmse_key *made = calloc(1, sizeof(*made));
+    if (made == NULL)
         return KMSE_ERR(KMSE_R_MEMORY);
-    struct kmse_key *made = memory;
-    memset(made, 0, sizeof(*made));
     made->environment = environment;
     memcpy(made->name, name, strlen(name));
     atomic_store(&made->next_stat_ms, coarse_ms(made) + STAT_EVERY_MS);
@@ -244,10 +266,11 @@ void kmse_key_free(struct kmse_key *key)
 {
     if (key == NULL)
         return;
-    kmse_key_sweep_leases(key, true);
+    kmse_key_free_lanes(key);
     for (size_t i = 0; i < key->entry_count; i++)
         kmse_entry_wipe(&key->entries[i]);
     free(key->entries);
+    free(key->reload_why);
     kmse_snapshot_release(key->snapshot);
     pthread_cond_destroy(&key->landed);
     pthread_mutex_destroy(&key->mutex);

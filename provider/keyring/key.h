@@ -36,7 +36,8 @@ struct kmse_entry {
 
 /*
  * Idle leases, a lane for each of a few threads: taken and put back by one
- * atomic exchange. One for writing, some for reading, by version.
+ * atomic exchange. One for writing, some for reading, by version. A lane is
+ * made when its first lease is put back, and is the key's until its end.
  */
 enum { KMSE_LANES = 8, KMSE_LANE_OPEN = 4, KMSE_LANE_SLOTS = 5 };
 struct kmse_lane {
@@ -59,7 +60,7 @@ const struct kmse_key_environment *
 kmse_ring_environment(const struct kmse_ring *ring);
 
 struct kmse_key {
-    struct kmse_lane lanes[KMSE_LANES];
+    struct kmse_lane *_Atomic lanes[KMSE_LANES]; /* or NULL */
     struct kmse_key *_Atomic next; /* in the ring's bucket; set once */
     const struct kmse_key_environment *environment;
     char name[KMSE_KEY_NAME_MAX + 1];
@@ -73,9 +74,9 @@ struct kmse_key {
     struct kmse_snapshot *snapshot;
     struct kmse_entry *entries; /* of version 1, 2, ... */
     size_t entry_count;
-    kmse_st reload_failed; /* the file on disk now is bad */
-    struct kmse_why reload_why;
-    bool refresh_wanted; /* of any entry */
+    kmse_st reload_failed;       /* the file on disk now is bad */
+    struct kmse_why *reload_why; /* or NULL */
+    bool refresh_wanted;         /* of any entry */
     struct kmse_numbers numbers;
 
     struct kmse_key *next_refresh; /* the refresher's queue, under its lock */
@@ -125,9 +126,10 @@ void kmse_entry_wipe(struct kmse_entry *entry);
 struct kmse_policy kmse_key_locked_policy(const struct kmse_key *key);
 
 /*
- * Free idle leases (lease.c): all, before the key goes, or those of an older
- * generation, and what handles have of it.
+ * Free idle leases of an older generation (lease.c), and what handles have of
+ * it; or all leases, at the end.
  */
-void kmse_key_sweep_leases(struct kmse_key *key, bool all);
+void kmse_key_sweep_leases(struct kmse_key *key);
+void kmse_key_free_lanes(struct kmse_key *key);
 
 #endif

@@ -29,7 +29,7 @@ static uint64_t coarse_ms(const struct kmse_key *key)
 /* --- idle leases -------------------------------------------------------- */
 
 /* Threads' own numbers lie a stack apart: multiply to spread them. */
-static struct kmse_lane *lane_of_thread(struct kmse_key *key)
+static struct kmse_lane *_Atomic *lane_of_thread(struct kmse_key *key)
 {
     enum { DROP_LOW_BITS = 6, KEEP_HIGH_BITS = 64 - 3 };
     uint64_t self = (uint64_t)(uintptr_t)pthread_self();
@@ -38,13 +38,51 @@ static struct kmse_lane *lane_of_thread(struct kmse_key *key)
 }
 _Static_assert(KMSE_LANES == 8, "lane_of_thread keeps three bits");
 
-static _Atomic(struct kmse_lease *) *
-slot_for(struct kmse_key *key, enum kmse_direction direction, uint32_t version)
+/* NULL: no memory. */
+static struct kmse_lane *make_lane(struct kmse_lane *_Atomic *place)
 {
-    struct kmse_lane *lane = lane_of_thread(key);
+    struct kmse_lane *there = NULL;
+    struct kmse_lane *made =
+        aligned_alloc(_Alignof(struct kmse_lane), sizeof(struct kmse_lane));
+    if (made == NULL)
+        return NULL;
+    for (size_t i = 0; i < KMSE_LANE_SLOTS; i++)
+        atomic_init(&made->slots[i], NULL);
+    if (atomic_compare_exchange_strong(place, &there, made))
+        return made;
+    free(made); /* another thread of that lane was first */
+    return there;
+}
+
+static _Atomic(struct kmse_lease *) *
+slot_in(struct kmse_lane *lane, enum kmse_direction direction, uint32_t version)
+{
     if (direction == KMSE_SEAL)
         return &lane->slots[0];
     return &lane->slots[1 + version % KMSE_LANE_OPEN];
+}
+
+static struct kmse_lease *
+take_idle(struct kmse_key *key, enum kmse_direction direction, uint32_t version)
+{
+    struct kmse_lane *lane =
+        atomic_load_explicit(lane_of_thread(key), memory_order_acquire);
+    return lane == NULL
+               ? NULL
+               : atomic_exchange(slot_in(lane, direction, version), NULL);
+}
+
+/* What has no place, or had it until now. */
+static struct kmse_lease *put_idle(struct kmse_lease *lease)
+{
+    struct kmse_lane *_Atomic *place = lane_of_thread(lease->key);
+    struct kmse_lane *lane = atomic_load_explicit(place, memory_order_acquire);
+    if (lane == NULL)
+        lane = make_lane(place);
+    if (lane == NULL)
+        return lease;
+    return atomic_exchange(
+        slot_in(lane, lease->direction, lease->datakey->version), lease);
 }
 
 /* A message costs no atomic: a lease counts for itself, and tells at times. */
@@ -85,37 +123,66 @@ void kmse_lease_give_back(struct kmse_lease **lease)
     if (idle == NULL)
         return;
     if (idle->generation == atomic_load(&idle->key->generation))
-        idle = atomic_exchange(
-            slot_for(idle->key, idle->direction, idle->datakey->version), idle);
+        idle = put_idle(idle);
     lease_free(idle);
 }
 
-void kmse_key_sweep_leases(struct kmse_key *key, bool all)
+/* keep: whether a lease goes back to its slot. */
+static void for_each_idle(struct kmse_key *key,
+                          bool (*keep)(struct kmse_lease *lease))
 {
-    uint64_t generation = atomic_load(&key->generation);
-    if (!all)
-        kmse_handles_forget(key->environment->handles, key);
     for (size_t i = 0; i < KMSE_LANES; i++) {
-        for (size_t j = 0; j < KMSE_LANE_SLOTS; j++) {
-            _Atomic(struct kmse_lease *) *slot = &key->lanes[i].slots[j];
-            struct kmse_lease *lease = atomic_exchange(slot, NULL);
-            if (lease != NULL && !all && lease->generation == generation)
-                lease = atomic_exchange(slot, lease);
+        struct kmse_lane *lane = atomic_load(&key->lanes[i]);
+        for (size_t j = 0; lane != NULL && j < KMSE_LANE_SLOTS; j++) {
+            struct kmse_lease *lease = atomic_exchange(&lane->slots[j], NULL);
+            if (lease != NULL && keep(lease))
+                lease = atomic_exchange(&lane->slots[j], lease);
             lease_free(lease);
         }
     }
 }
 
+/* Nothing happened to the key since the lease was looked at. */
+static bool is_current(const struct kmse_lease *lease)
+{
+    return lease->generation
+           == atomic_load_explicit(&lease->key->generation,
+                                   memory_order_acquire);
+}
+
+static bool keep_current(struct kmse_lease *lease)
+{
+    return is_current(lease);
+}
+
+void kmse_key_sweep_leases(struct kmse_key *key)
+{
+    kmse_handles_forget(key->environment->handles, key);
+    for_each_idle(key, keep_current);
+}
+
+static bool count_and_keep(struct kmse_lease *lease)
+{
+    count(lease);
+    return true;
+}
+
 void kmse_key_count_leases(struct kmse_key *key)
 {
-    for (size_t i = 0; i < KMSE_LANES; i++) {
-        for (size_t j = 0; j < KMSE_LANE_SLOTS; j++) {
-            _Atomic(struct kmse_lease *) *slot = &key->lanes[i].slots[j];
-            struct kmse_lease *lease = atomic_exchange(slot, NULL);
-            count(lease);
-            lease_free(atomic_exchange(slot, lease));
-        }
-    }
+    for_each_idle(key, count_and_keep);
+}
+
+static bool keep_none(struct kmse_lease *lease)
+{
+    (void)lease;
+    return false;
+}
+
+void kmse_key_free_lanes(struct kmse_key *key)
+{
+    for_each_idle(key, keep_none);
+    for (size_t i = 0; i < KMSE_LANES; i++)
+        free(atomic_load(&key->lanes[i]));
 }
 
 /* --- taking a lease ----------------------------------------------------- */
@@ -125,14 +192,6 @@ static bool is_for(const struct kmse_lease *lease, const struct kmse_key *key,
 {
     return lease != NULL && lease->key == key && lease->direction == direction
            && (version == 0 || lease->datakey->version == version);
-}
-
-/* Nothing happened to the key since the lease was looked at. */
-static bool is_current(const struct kmse_lease *lease)
-{
-    return lease->generation
-           == atomic_load_explicit(&lease->key->generation,
-                                   memory_order_acquire);
 }
 
 /*
@@ -206,8 +265,7 @@ static kmse_st take(struct kmse_lease **lease, struct kmse_key *key,
 {
     if (!is_for(*lease, key, direction, version)) {
         kmse_lease_give_back(lease);
-        struct kmse_lease *idle =
-            atomic_exchange(slot_for(key, direction, version), NULL);
+        struct kmse_lease *idle = take_idle(key, direction, version);
         if (is_for(idle, key, direction, version))
             *lease = idle;
         else

@@ -311,7 +311,7 @@ static void tidy(struct kmse_key *key)
     kmse_locked_drop_expired(key);
     pthread_mutex_unlock(&key->mutex);
     if (atomic_load(&key->generation) != generation)
-        kmse_key_sweep_leases(key, false);
+        kmse_key_sweep_leases(key);
 }
 
 void kmse_ring_tidy(struct kmse_ring *ring)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a message costs, as a ratio to raw OpenSSL, in one run:
- *     envelope_bench [ROUNDS]
+ *     envelope_bench [ROUNDS [MODULE]]
  * Each round times all candidates one after another, and each ratio is of one
  * round; what is printed is the median of the rounds, with the quartiles. A
- * machine that is slow in one round is slow for both sides of its ratio.
+ * machine that is slow in one round is slow for both sides of its ratio. Time
+ * is the thread's own, of the processor: others may use the machine.
+ * With MODULE, another build of the provider takes part in each round.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,15 +24,15 @@ enum {
     IV_LEN = 12,
     TAG_LEN = 16,
     KEY_LEN = 32,
-    FIELD_MESSAGES = 20000, /* a round, each candidate */
+    FIELD_MESSAGES = 2000, /* a round, each candidate */
     LARGE_LEN = 1 << 20,
-    LARGE_MESSAGES = 32,
-    ROUNDS = 31,
-    ROUNDS_MAX = 1001,
+    LARGE_MESSAGES = 2,
+    ROUNDS = 301,
+    ROUNDS_MAX = 10001,
     NS_PER_S = 1000000000,
 };
 
-static struct evp_env env;
+static struct evp_env env, other;
 static uint8_t plaintext[LARGE_LEN], output[LARGE_LEN + 2 * ENV_OVERHEAD];
 static uint8_t raw_key[KEY_LEN];
 
@@ -50,6 +52,7 @@ struct candidate {
     void (*prepare)(struct candidate *candidate);
     void (*run)(struct candidate *candidate);
     size_t len; /* of the plaintext */
+    const struct evp_env *env;
     EVP_CIPHER_CTX *ctx;
     uint64_t counter;
     uint8_t iv[IV_LEN], tag[TAG_LEN];
@@ -140,7 +143,7 @@ static void open_with(EVP_CIPHER_CTX *ctx, const struct candidate *c)
 static void prepare_seal(struct candidate *c)
 {
     c->ctx = EVP_CIPHER_CTX_new();
-    MUST(EVP_EncryptInit_ex2(c->ctx, env.cipher, NULL, NULL, NULL));
+    MUST(EVP_EncryptInit_ex2(c->ctx, c->env->cipher, NULL, NULL, NULL));
 }
 
 static void run_seal(struct candidate *c)
@@ -167,7 +170,7 @@ static void run_open(struct candidate *c)
 static void run_fresh_seal(struct candidate *c)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    MUST(EVP_EncryptInit_ex2(ctx, env.cipher, NULL, NULL, NULL));
+    MUST(EVP_EncryptInit_ex2(ctx, c->env->cipher, NULL, NULL, NULL));
     seal_with(ctx, c->len);
     EVP_CIPHER_CTX_free(ctx);
 }
@@ -175,7 +178,7 @@ static void run_fresh_seal(struct candidate *c)
 static void run_fresh_open(struct candidate *c)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    MUST(EVP_DecryptInit_ex2(ctx, env.cipher, NULL, NULL, NULL));
+    MUST(EVP_DecryptInit_ex2(ctx, c->env->cipher, NULL, NULL, NULL));
     open_with(ctx, c);
     EVP_CIPHER_CTX_free(ctx);
 }
@@ -193,16 +196,28 @@ enum which {
     LARGE_SEAL,
     LARGE_FLOOR_OPEN,
     LARGE_OPEN,
+    CANDIDATES_ALONE,
+    OTHER_SEAL = CANDIDATES_ALONE,
+    OTHER_FRESH_SEAL,
+    OTHER_OPEN,
+    OTHER_FRESH_OPEN,
     CANDIDATES,
 };
 
 #define FIELD(prepare_it, run_it)                                              \
     {                                                                          \
-        .prepare = (prepare_it), .run = (run_it), .len = FIELD_LEN             \
+        .prepare = (prepare_it), .run = (run_it), .len = FIELD_LEN,            \
+        .env = &env                                                            \
+    }
+#define OTHER(prepare_it, run_it)                                              \
+    {                                                                          \
+        .prepare = (prepare_it), .run = (run_it), .len = FIELD_LEN,            \
+        .env = &other                                                          \
     }
 #define LARGE(prepare_it, run_it)                                              \
     {                                                                          \
-        .prepare = (prepare_it), .run = (run_it), .len = LARGE_LEN             \
+        .prepare = (prepare_it), .run = (run_it), .len = LARGE_LEN,            \
+        .env = &env                                                            \
     }
 static struct candidate candidates[CANDIDATES] = {
     [FLOOR_SEAL] = FIELD(prepare_floor_seal, run_floor_seal),
@@ -217,6 +232,10 @@ static struct candidate candidates[CANDIDATES] = {
     [LARGE_SEAL] = LARGE(prepare_seal, run_seal),
     [LARGE_FLOOR_OPEN] = LARGE(prepare_floor_open, run_floor_open),
     [LARGE_OPEN] = LARGE(prepare_open, run_open),
+    [OTHER_SEAL] = OTHER(prepare_seal, run_seal),
+    [OTHER_FRESH_SEAL] = OTHER(prepare_seal, run_fresh_seal),
+    [OTHER_OPEN] = OTHER(prepare_open, run_open),
+    [OTHER_FRESH_OPEN] = OTHER(prepare_open, run_fresh_open),
 };
 
 /* --- ratios ------------------------------------------------------------- */
@@ -242,15 +261,33 @@ static const struct comparison {
      LARGE_FLOOR_SEAL, true},
     {"decrypt 1 MiB, throughput / raw GCM", ">= 0.98", LARGE_OPEN,
      LARGE_FLOOR_OPEN, true},
+    {"other module: encrypt 32 B, reused / raw GCM", "", OTHER_SEAL, FLOOR_SEAL,
+     false},
+    {"other module: decrypt 32 B, reused / raw GCM", "", OTHER_OPEN, FLOOR_OPEN,
+     false},
+    {"encrypt 32 B, reused context / other module", "<= 1.00", SEAL, OTHER_SEAL,
+     false},
+    {"decrypt 32 B, reused context / other module", "<= 1.00", OPEN, OTHER_OPEN,
+     false},
+    {"encrypt 32 B, fresh context / other module", "<= 1.00", FRESH_SEAL,
+     OTHER_FRESH_SEAL, false},
+    {"decrypt 32 B, fresh context / other module", "<= 1.00", FRESH_OPEN,
+     OTHER_FRESH_OPEN, false},
 };
-enum { COMPARISON_COUNT = sizeof(COMPARISONS) / sizeof(COMPARISONS[0]) };
+enum {
+    COMPARISON_COUNT = sizeof(COMPARISONS) / sizeof(COMPARISONS[0]),
+    COMPARISONS_ALONE = 8,
+};
+/* Without another module, the first of each. */
+static int candidate_count = CANDIDATES_ALONE;
+static int comparison_count = COMPARISONS_ALONE;
 
 static double ratios[COMPARISON_COUNT][ROUNDS_MAX];
 
 static double now_ns(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (double)now.tv_sec * NS_PER_S + (double)now.tv_nsec;
 }
 
@@ -266,10 +303,13 @@ static double time_candidate(struct candidate *c)
 
 static void run_round(int round)
 {
-    double ns[CANDIDATES];
-    for (int i = 0; i < CANDIDATES; i++)
-        ns[i] = time_candidate(&candidates[i]);
-    for (int i = 0; i < COMPARISON_COUNT; i++) {
+    double ns[CANDIDATES] = {0};
+    /* There and back: what follows what is the same for both sides. */
+    for (int i = 0; i < candidate_count; i++) {
+        int which = round % 2 == 0 ? i : candidate_count - 1 - i;
+        ns[which] = time_candidate(&candidates[which]);
+    }
+    for (int i = 0; i < comparison_count; i++) {
         const struct comparison *comparison = &COMPARISONS[i];
         double ratio = ns[comparison->ours] / ns[comparison->theirs];
         ratios[i][round] = comparison->throughput ? 1 / ratio : ratio;
@@ -286,7 +326,7 @@ static void print_ratios(int rounds)
 {
     enum { QUARTERS = 4 };
     printf("%-50s %6s  %-13s %s\n", "", "median", "quartiles", "goal");
-    for (int i = 0; i < COMPARISON_COUNT; i++) {
+    for (int i = 0; i < comparison_count; i++) {
         double *sorted = ratios[i];
         qsort(sorted, (size_t)rounds, sizeof(*sorted), compare_doubles);
         printf("%-50s %6.3f  %.3f - %.3f  %s\n", COMPARISONS[i].what,
@@ -295,27 +335,45 @@ static void print_ratios(int rounds)
     }
 }
 
-int main(int argc, char **argv)
+static void open_environments(const char *module)
 {
-    int rounds = argc > 1 ? (int)strtol(argv[1], NULL, 10) : ROUNDS;
-    if (argc > 2 || rounds < 1 || rounds > ROUNDS_MAX) {
-        fprintf(stderr, "usage: envelope_bench [ROUNDS, 1 to %d]\n",
-                ROUNDS_MAX);
-        return EXIT_FAILURE;
-    }
     evp_env_open(&env, "");
-    MUST(RAND_bytes(raw_key, sizeof(raw_key)));
-    for (int i = 0; i < CANDIDATES; i++)
-        candidates[i].prepare(&candidates[i]);
-    for (int i = 0; i < CANDIDATES; i++)
-        time_candidate(&candidates[i]); /* warm up */
-    for (int round = 0; round < rounds; round++)
-        run_round(round);
-    print_ratios(rounds);
-    for (int i = 0; i < CANDIDATES; i++) {
+    if (module == NULL)
+        return;
+    candidate_count = CANDIDATES;
+    comparison_count = COMPARISON_COUNT;
+    /* Of the old table of names there is one in a process. */
+    evp_env_open_module(&other, module, "legacy-names = no\n");
+}
+
+static void close_environments(void)
+{
+    for (int i = 0; i < candidate_count; i++) {
         EVP_CIPHER_CTX_free(candidates[i].ctx);
         free(candidates[i].message);
     }
     evp_env_close(&env);
+    if (other.libctx != NULL)
+        evp_env_close(&other);
+}
+
+int main(int argc, char **argv)
+{
+    int rounds = argc > 1 ? (int)strtol(argv[1], NULL, 10) : ROUNDS;
+    if (argc > 3 || rounds < 1 || rounds > ROUNDS_MAX) {
+        fprintf(stderr, "usage: envelope_bench [ROUNDS, 1 to %d [MODULE]]\n",
+                ROUNDS_MAX);
+        return EXIT_FAILURE;
+    }
+    open_environments(argc > 2 ? argv[2] : NULL);
+    MUST(RAND_bytes(raw_key, sizeof(raw_key)));
+    for (int i = 0; i < candidate_count; i++)
+        candidates[i].prepare(&candidates[i]);
+    for (int i = 0; i < candidate_count; i++)
+        time_candidate(&candidates[i]); /* warm up */
+    for (int round = 0; round < rounds; round++)
+        run_round(round);
+    print_ratios(rounds);
+    close_environments();
     return EXIT_SUCCESS;
 }

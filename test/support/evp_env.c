@@ -143,7 +143,8 @@ const char *evp_env_conf(char out[ENV_PATH_LEN], const struct evp_env *env)
     return out;
 }
 
-static void write_conf(const struct evp_env *env, const char *settings)
+static void write_conf(const struct evp_env *env, const char *module,
+                       const char *settings)
 {
     char path[ENV_PATH_LEN];
     FILE *conf = fopen(evp_env_conf(path, env), "w");
@@ -156,9 +157,9 @@ static void write_conf(const struct evp_env *env, const char *settings)
             "kms-envelope = kms_envelope_section\n"
             "[default_section]\nactivate = 1\n"
             "[kms_envelope_section]\n"
-            "module = " MODULE_FOLDER "/kms-envelope.so\n"
+            "module = %s\n"
             "activate = 1\nkeys = %s/keys\ndefault-key = " ENV_KEY "\n%s\n",
-            env->folder, settings);
+            module, env->folder, settings);
     if (fclose(conf) != 0)
         give_up(path, "cannot be written");
 }
@@ -177,9 +178,15 @@ OSSL_LIB_CTX *evp_env_load(const struct evp_env *env)
 
 void evp_env_open(struct evp_env *env, const char *settings)
 {
+    evp_env_open_module(env, MODULE_FOLDER "/kms-envelope.so", settings);
+}
+
+void evp_env_open_module(struct evp_env *env, const char *module,
+                         const char *settings)
+{
     *env = (struct evp_env){0};
     make_folder(env);
-    write_conf(env, settings);
+    write_conf(env, module, settings);
     evp_env_create_key(env, ENV_KEY);
     env->libctx = evp_env_load(env);
     env->cipher = EVP_CIPHER_fetch(env->libctx, KMSE_CIPHER_NAME, NULL);

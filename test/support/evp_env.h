@@ -24,6 +24,9 @@ enum { ENV_KEY_LEN = 32, ENV_OVERHEAD = 32 };
 
 /* settings: more lines for the provider's section, or "". */
 void evp_env_open(struct evp_env *env, const char *settings);
+/* With another build of the module. */
+void evp_env_open_module(struct evp_env *env, const char *module,
+                         const char *settings);
 void evp_env_close(struct evp_env *env);
 
 /* One more library context with the same configuration. */

@@ -33,6 +33,7 @@ static const struct kmse_clock CLOCK = {fake_ms, fake_ms, fake_wall_s, NULL};
  */
 
 _Atomic unsigned ring_unwraps;
+_Atomic unsigned ring_unwraps_waited_for;
 _Atomic int ring_failure;
 /* A KMS that does not answer: calls hang until they are interrupted or let go.
  * How many hang now. */
@@ -70,6 +71,8 @@ kmse_st __wrap_kmse_keyfile_unwrap(struct kmse_secret *data_key,
                                    struct kmse_why *why)
 {
     ring_unwraps++;
+    if (kmse_interrupt_current() == NULL)
+        ring_unwraps_waited_for++;
     KMSE_TRY(hang(why));
     if (ring_failure != 0)
         return kmse_fail(why, ring_failure, "as told");

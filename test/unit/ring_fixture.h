@@ -16,7 +16,8 @@ extern _Atomic uint64_t ring_time_ms;
 extern _Atomic unsigned ring_clock_reads; /* of milliseconds */
 
 extern _Atomic unsigned ring_unwraps;
-extern _Atomic int ring_failure;      /* a reason; 0: none */
+extern _Atomic unsigned ring_unwraps_waited_for; /* not the refresher's */
+extern _Atomic int ring_failure;                 /* a reason; 0: none */
 extern _Atomic bool ring_hangs;       /* until interrupted or let go */
 extern _Atomic unsigned ring_hanging; /* calls that hang now */
 

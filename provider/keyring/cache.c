@@ -285,18 +285,37 @@ static void refresh_soon(struct kmse_key *key)
         kmse_key_refresh(key);
 }
 
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/*
+ * When time next does something to a data key that serves: in the past, if it
+ * is being refreshed, or that is due.
+ */
+static uint64_t next_change_ms(const struct kmse_entry *entry, uint64_t now)
+{
+    if (now < entry->refresh_ms)
+        return entry->refresh_ms;
+    return lesser(entry->failed_until_ms, now < entry->expires_ms
+                                              ? entry->expires_ms
+                                              : entry->stale_until_ms);
+}
+
 /*
  * Short of a new generation, three things make another answer: a new file, an
  * hour that a version is active from, which is a whole second, and what time
- * does to the data key, which begins with its refresh.
+ * does to the data key.
  */
 static int64_t locked_calm_s(struct kmse_key *key,
                              const struct kmse_datakey *datakey, int64_t second)
 {
     const struct kmse_entry *entry = kmse_locked_entry(key, datakey->version);
-    uint64_t its_end_ms = kmse_key_now_ms(key) + MS_PER_S;
+    uint64_t now = kmse_key_now_ms(key);
     bool calm = atomic_load(&key->looked_s) == second
-                && entry->datakey == datakey && its_end_ms <= entry->refresh_ms;
+                && entry->datakey == datakey
+                && now + MS_PER_S <= next_change_ms(entry, now);
     return calm ? second : KMSE_NO_SECOND;
 }
 

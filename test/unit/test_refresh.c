@@ -101,6 +101,41 @@ static void a_bad_answer_ahead_of_expiry_takes_nothing_away(void **state)
     assert_null(lease);
 }
 
+/* Neither is met late because it falls within a second of the clock. */
+static void expect_end_at(uint64_t end_ms, struct kmse_lease **lease)
+{
+    while (ring_time_ms + 1000 < end_ms) {
+        ring_time_ms += 1000;
+        ring_newest(lease);
+        kmse_ring_wait(ring_fixture.ring);
+    }
+    ring_time_ms = end_ms - end_ms % 1000;
+    ring_newest(lease);
+    kmse_ring_wait(ring_fixture.ring);
+    ring_time_ms = end_ms - 1;
+    ring_newest(lease);
+    ring_time_ms += 100;
+    int failure = ring_failure;
+    expect_reason(kmse_lease_newest(lease, ring_key(), NULL), failure);
+    assert_null(*lease);
+}
+
+static void max_age_and_the_stale_time_end_in_time(void **state)
+{
+    (void)state;
+    enum { WITHIN_A_SECOND_MS = 350 };
+    struct kmse_lease *lease = NULL;
+    ring_time_ms += 1000 - ring_time_ms % 1000 + WITHIN_A_SECOND_MS;
+    ring_newest(&lease);
+    ring_failure = KMSE_R_KMS_ANSWER;
+    expect_end_at(ring_time_ms + RING_MAX_AGE_MS, &lease);
+    ring_failure = 0;
+    ring_time_ms += 30 * 1000 - 99;
+    ring_newest(&lease);
+    ring_failure = KMSE_R_KMS_UNREACHABLE;
+    expect_end_at(ring_time_ms + RING_MAX_AGE_MS + RING_STALE_MS, &lease);
+}
+
 /* The KMS was away; by now it may say no. */
 static void an_old_failure_is_no_leave_to_serve(void **state)
 {
@@ -169,6 +204,7 @@ int main(void)
         RING_STORY(while_the_kms_hangs_no_message_waits_for_it),
         RING_STORY(a_no_met_ahead_of_expiry_counts_at_once),
         RING_STORY(a_bad_answer_ahead_of_expiry_takes_nothing_away),
+        RING_STORY(max_age_and_the_stale_time_end_in_time),
         RING_STORY(an_old_failure_is_no_leave_to_serve),
         RING_STORY(a_fork_does_not_wait_for_the_kms),
         RING_STORY(the_end_does_not_wait_for_the_kms),

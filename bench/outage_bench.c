@@ -255,8 +255,8 @@ static void print_table(int minutes)
            "failed", "p50", "p99", "p99.9", "max", "KMS no", "waited", "stale");
     for (int i = 0; i < LOADED; i++)
         print_row(i, &up);
-    puts("goal                             0   <= 1.0x each, max: noise"
-         "                  as up");
+    printf("%-20s %9s %6d  %6s  %6s  %6s  %6s %7s %7d %7s\n", "goal", "", 0,
+           "1.0", "1.0", "", "", "", 1, "");
 }
 
 /* --- the outage, and its end -------------------------------------------- */

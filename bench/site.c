@@ -17,7 +17,7 @@
 #include "kms_double.h"
 #include "kms_envelope/params.h"
 
-enum { URL_LEN = 64, ENTRY_LEN = SITE_PATH_LEN + 256 };
+enum { URL_LEN = 64, ENTRY_LEN = SITE_PATH_LEN + 258 };
 
 static void give_up(const char *what, const char *why)
 {
@@ -69,7 +69,7 @@ static void remove_all(const char *folder)
     const struct dirent *entry;
     char path[ENTRY_LEN];
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        snprintf(path, sizeof(path), "%.128s/%s", folder, entry->d_name);
+        snprintf(path, sizeof(path), "%.127s/%.255s", folder, entry->d_name);
         unlink(path);
     }
     if (dir != NULL)

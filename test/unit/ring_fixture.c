@@ -43,6 +43,8 @@ _Atomic unsigned ring_hanging;
 static kmse_st hang(struct kmse_why *why)
 {
     struct kmse_interrupt *interrupt = kmse_interrupt_current();
+    if (interrupt == NULL)
+        return KMSE_OK; /* a message's: nobody would let it go */
     ring_hanging++;
     while (ring_hangs && !kmse_interrupt_is_raised(interrupt))
         kmse_interrupt_sleep(interrupt, 1);

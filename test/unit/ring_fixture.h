@@ -18,7 +18,8 @@ extern _Atomic unsigned ring_clock_reads; /* of milliseconds */
 extern _Atomic unsigned ring_unwraps;
 extern _Atomic unsigned ring_unwraps_waited_for; /* not the refresher's */
 extern _Atomic int ring_failure;                 /* a reason; 0: none */
-extern _Atomic bool ring_hangs;       /* until interrupted or let go */
+/* The refresher's calls hang, until interrupted or let go. */
+extern _Atomic bool ring_hangs;
 extern _Atomic unsigned ring_hanging; /* calls that hang now */
 
 struct ring_fixture {

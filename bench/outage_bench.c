@@ -98,6 +98,19 @@ static bool encrypt(EVP_CIPHER_CTX *ctx)
            && EVP_EncryptFinal_ex(ctx, message + len, &tail_len);
 }
 
+/* On a busy machine a KMS that is up may take longer than it is given. */
+static bool encrypt_at_last(EVP_CIPHER_CTX *ctx)
+{
+    enum { TRIES = 1000 };
+    for (int i = 0; i < TRIES; i++) {
+        if (encrypt(ctx))
+            return true;
+        ERR_clear_error();
+        pass_a_step();
+    }
+    return encrypt(ctx);
+}
+
 static EVP_CIPHER_CTX *context_of(const struct program *program)
 {
     unsigned char name[SITE_NAME_LEN];
@@ -105,7 +118,7 @@ static EVP_CIPHER_CTX *context_of(const struct program *program)
     site_key_name(name, 0);
     if (ctx == NULL
         || !EVP_EncryptInit_ex2(ctx, program->program.cipher, name, NULL, NULL)
-        || !encrypt(ctx)) {
+        || !encrypt_at_last(ctx)) {
         ERR_print_errors_fp(stderr);
         exit(EXIT_FAILURE);
     }

@@ -2,10 +2,19 @@
 #ifndef KMSE_GLUE_CIPHER_H
 #define KMSE_GLUE_CIPHER_H
 
-#include "envelope/open.h"
-#include "envelope/seal.h"
+#include "base/crypto.h"
+#include "envelope/header.h"
 #include "glue/provctx.h"
 #include "keyring/ring.h"
+
+/*
+ * What all our ciphers have in common: the key's name and version, the lease,
+ * the states of a message and EVP's calls. What a message looks like is told
+ * by a struct kmse_cipher_kind, one a cipher.
+ *   cipher_ctx.c     contexts and init
+ *   cipher_call.c    Update, Final, EVP_Cipher
+ *   cipher_params.c  parameters
+ */
 
 /* Where an EVP_CIPHER_CTX stands with its message. */
 enum kmse_cipher_state {
@@ -25,7 +34,9 @@ struct kmse_aad_buffer {
     size_t len;
 };
 
+/* The first member of every cipher's own context. */
 struct kmse_cipher_ctx {
+    const struct kmse_cipher_kind *kind;
     const struct kmse_core *core;
     struct kmse_ring *ring;
     bool ring_is_owned; /* legacy names: legacy.h */
@@ -38,12 +49,78 @@ struct kmse_cipher_ctx {
     struct kmse_lease *lease;             /* or NULL */
     uint32_t used_version;                /* of this message, or 0 */
 
-    struct kmse_seal seal;
-    struct kmse_open open;
     uint8_t header[KMSE_HEADER_LEN]; /* of a message being read */
     size_t header_len;
     struct kmse_aad_buffer aad;
 };
+
+/*
+ * One cipher's messages. An update writes at most in_len + block size bytes
+ * and a final at most block size, which is what out_size says; on failure they
+ * wipe what they wrote and the message is void. why is filled where a reason
+ * needs more than the key's name.
+ */
+struct kmse_cipher_kind {
+    size_t ctx_len;
+    kmse_st (*parse_header)(struct kmse_header *header, const uint8_t *in,
+                            size_t in_len);
+
+    /* The lease is bound, and nonce was never used with its data key. */
+    kmse_st (*seal_start)(struct kmse_cipher_ctx *ctx,
+                          const uint8_t nonce[KMSE_NONCE_LEN]);
+    kmse_st (*seal_aad)(struct kmse_cipher_ctx *ctx, const uint8_t *aad,
+                        size_t aad_len);
+    kmse_st (*seal_update)(struct kmse_cipher_ctx *ctx, uint8_t *out,
+                           size_t out_size, size_t *out_len, const uint8_t *in,
+                           size_t in_len, struct kmse_why *why);
+    kmse_st (*seal_final)(struct kmse_cipher_ctx *ctx, uint8_t *out,
+                          size_t out_size, size_t *out_len);
+    /* Before anything is written: can a message of in_len bytes be made? */
+    kmse_st (*seal_whole_check)(size_t in_len, size_t out_size,
+                                struct kmse_why *why);
+
+    /* The lease is bound, ctx->header whole, and the AAD all there. */
+    kmse_st (*open_start)(struct kmse_cipher_ctx *ctx, const uint8_t *aad,
+                          size_t aad_len);
+    /* What comes after the header. */
+    kmse_st (*open_update)(struct kmse_cipher_ctx *ctx, uint8_t *out,
+                           size_t out_size, size_t *out_len, const uint8_t *in,
+                           size_t in_len, struct kmse_why *why);
+    kmse_st (*open_final)(struct kmse_cipher_ctx *ctx, uint8_t *out,
+                          size_t out_size, size_t *out_len,
+                          struct kmse_why *why);
+    /* A message in one call, header and all: verified before it is written. */
+    kmse_st (*open_whole)(struct kmse_cipher_ctx *ctx, const uint8_t *aad,
+                          size_t aad_len, uint8_t *out, size_t out_size,
+                          size_t *out_len, const uint8_t *in, size_t in_len,
+                          struct kmse_why *why);
+
+    /*
+     * copy is ctx, byte for byte, with a lease and AAD of its own: part what
+     * it still shares. Only for a message being read, with its key bound.
+     */
+    kmse_st (*copy_open)(struct kmse_cipher_ctx *copy,
+                         const struct kmse_cipher_ctx *ctx);
+    /* Before copy_open, and for every copy: forget what would be shared. */
+    void (*disown)(struct kmse_cipher_ctx *copy); /* or NULL */
+    /* Free and wipe the cipher's own part. */
+    void (*wipe)(struct kmse_cipher_ctx *ctx); /* or NULL */
+};
+
+/* cipher_ctx.c. newctx is each cipher's own, with its kind. */
+void *kmse_cipher_newctx(struct kmse_provctx *provctx,
+                         const struct kmse_cipher_kind *kind);
+OSSL_FUNC_cipher_freectx_fn kmse_cipher_freectx;
+OSSL_FUNC_cipher_dupctx_fn kmse_cipher_dupctx;
+OSSL_FUNC_cipher_encrypt_init_fn kmse_cipher_encrypt_init;
+OSSL_FUNC_cipher_decrypt_init_fn kmse_cipher_decrypt_init;
+
+/* cipher_call.c */
+OSSL_FUNC_cipher_update_fn kmse_cipher_update;
+OSSL_FUNC_cipher_final_fn kmse_cipher_final;
+OSSL_FUNC_cipher_cipher_fn kmse_cipher_one_call;
+/* The AAD kept for a message being read: ctx->aad.len bytes. */
+const uint8_t *kmse_cipher_aad(const struct kmse_cipher_ctx *ctx);
 
 /* Raise, poison the context and return 0. */
 int kmse_cipher_fail(struct kmse_cipher_ctx *ctx, kmse_st st,

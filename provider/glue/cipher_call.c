@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* EVP's calls: the key is bound, and messages go through, in pieces or whole.
+ */
+#include "glue/cipher.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+static kmse_st find_key(struct kmse_cipher_ctx *ctx, struct kmse_why *why)
+{
+    if (ctx->key != NULL)
+        return KMSE_OK;
+    return kmse_ring_find(ctx->ring, ctx->key_name, &ctx->key, why);
+}
+
+static kmse_st wrong_version(const struct kmse_cipher_ctx *ctx,
+                             uint32_t version, struct kmse_why *why)
+{
+    return kmse_fail(why, KMSE_R_KEY_VERSION,
+                     "key %s: the message's version is %u, and key-version "
+                     "asks for %u",
+                     kmse_key_name(ctx->key), version, ctx->wanted_version);
+}
+
+/* --- writing ------------------------------------------------------------ */
+
+/* Bind the key and draw the nonce: at the first byte, not at init. */
+static kmse_st seal_begin(struct kmse_cipher_ctx *ctx, struct kmse_why *why)
+{
+    uint8_t nonce[KMSE_NONCE_LEN];
+    KMSE_TRY(find_key(ctx, why));
+    KMSE_TRY(kmse_lease_newest(&ctx->lease, ctx->key, why));
+    uint32_t version = ctx->lease->datakey->version;
+    if (ctx->wanted_version != 0 && ctx->wanted_version != version)
+        return wrong_version(ctx, version, why);
+    KMSE_TRY(kmse_lease_take_nonce(ctx->lease, nonce, why));
+    KMSE_TRY(ctx->kind->seal_start(ctx, nonce));
+    ctx->used_version = version;
+    ctx->state = KMSE_CIPHER_AAD;
+    return KMSE_OK;
+}
+
+static kmse_st seal_begin_if_ready(struct kmse_cipher_ctx *ctx,
+                                   struct kmse_why *why)
+{
+    return ctx->state == KMSE_CIPHER_READY ? seal_begin(ctx, why) : KMSE_OK;
+}
+
+static kmse_st seal_update(struct kmse_cipher_ctx *ctx, unsigned char *out,
+                           size_t *out_len, size_t out_size,
+                           const unsigned char *in, size_t in_len,
+                           struct kmse_why *why)
+{
+    KMSE_TRY(seal_begin_if_ready(ctx, why));
+    ctx->state = KMSE_CIPHER_BODY;
+    KMSE_TRY(kmse_lease_take_bytes(ctx->lease, in_len, why));
+    return ctx->kind->seal_update(ctx, out, out_size, out_len, in, in_len, why);
+}
+
+static kmse_st seal_final(struct kmse_cipher_ctx *ctx, unsigned char *out,
+                          size_t *out_len, size_t out_size,
+                          struct kmse_why *why)
+{
+    KMSE_TRY(seal_begin_if_ready(ctx, why));
+    return ctx->kind->seal_final(ctx, out, out_size, out_len);
+}
+
+/* --- reading ------------------------------------------------------------ */
+
+static kmse_st bind_header(struct kmse_cipher_ctx *ctx, struct kmse_why *why)
+{
+    struct kmse_header header;
+    KMSE_TRY(ctx->kind->parse_header(&header, ctx->header, KMSE_HEADER_LEN));
+    KMSE_TRY(find_key(ctx, why));
+    if (ctx->wanted_version != 0 && ctx->wanted_version != header.key_version)
+        return wrong_version(ctx, header.key_version, why);
+    KMSE_TRY(
+        kmse_lease_version(&ctx->lease, ctx->key, header.key_version, why));
+    ctx->used_version = header.key_version;
+    return KMSE_OK;
+}
+
+const uint8_t *kmse_cipher_aad(const struct kmse_cipher_ctx *ctx)
+{
+    return ctx->aad.len <= KMSE_AAD_INLINE ? ctx->aad.small : ctx->aad.large;
+}
+
+static kmse_st open_begin(struct kmse_cipher_ctx *ctx, struct kmse_why *why)
+{
+    KMSE_TRY(bind_header(ctx, why));
+    return ctx->kind->open_start(ctx, kmse_cipher_aad(ctx), ctx->aad.len);
+}
+
+static kmse_st open_aad(struct kmse_cipher_ctx *ctx, const uint8_t *aad,
+                        size_t aad_len, struct kmse_why *why)
+{
+    struct kmse_aad_buffer *buffer = &ctx->aad;
+    if (aad_len > KMSE_AAD_MAX - buffer->len)
+        return kmse_fail(why, KMSE_R_AAD_TOO_LONG, "at most %d bytes",
+                         KMSE_AAD_MAX);
+    size_t len = buffer->len + aad_len;
+    if (len <= KMSE_AAD_INLINE) {
+        memcpy(buffer->small + buffer->len, aad, aad_len);
+    } else {
+        if (buffer->large == NULL)
+            buffer->large = malloc(KMSE_AAD_MAX);
+        if (buffer->large == NULL)
+            return KMSE_ERR(KMSE_R_MEMORY);
+        if (buffer->len <= KMSE_AAD_INLINE)
+            memcpy(buffer->large, buffer->small, buffer->len);
+        memcpy(buffer->large + buffer->len, aad, aad_len);
+    }
+    buffer->len = len;
+    return KMSE_OK;
+}
+
+static kmse_st open_update(struct kmse_cipher_ctx *ctx, unsigned char *out,
+                           size_t *out_len, size_t out_size,
+                           const unsigned char *in, size_t in_len,
+                           struct kmse_why *why)
+{
+    *out_len = 0;
+    ctx->state = KMSE_CIPHER_BODY;
+    if (ctx->header_len < KMSE_HEADER_LEN) {
+        size_t missing = KMSE_HEADER_LEN - ctx->header_len;
+        size_t len = in_len < missing ? in_len : missing;
+        memcpy(ctx->header + ctx->header_len, in, len);
+        ctx->header_len += len;
+        in += len;
+        in_len -= len;
+        if (ctx->header_len < KMSE_HEADER_LEN)
+            return KMSE_OK;
+        KMSE_TRY(open_begin(ctx, why));
+    }
+    return ctx->kind->open_update(ctx, out, out_size, out_len, in, in_len, why);
+}
+
+static kmse_st open_final(struct kmse_cipher_ctx *ctx, unsigned char *out,
+                          size_t *out_len, size_t out_size,
+                          struct kmse_why *why)
+{
+    *out_len = 0;
+    if (ctx->header_len < KMSE_HEADER_LEN)
+        return KMSE_ERR(KMSE_R_MESSAGE_SHORT);
+    return ctx->kind->open_final(ctx, out, out_size, out_len, why);
+}
+
+/* --- EVP's calls -------------------------------------------------------- */
+
+static kmse_st check_takes_data(const struct kmse_cipher_ctx *ctx,
+                                struct kmse_why *why)
+{
+    switch (ctx->state) {
+    case KMSE_CIPHER_READY:
+    case KMSE_CIPHER_AAD:
+    case KMSE_CIPHER_BODY:
+        return KMSE_OK;
+    case KMSE_CIPHER_DONE:
+        return kmse_fail(why, KMSE_R_STATE,
+                         "the message is complete: init the context again");
+    case KMSE_CIPHER_FAILED:
+        return kmse_fail(why, KMSE_R_STATE,
+                         "an earlier call failed: init the context again");
+    case KMSE_CIPHER_NEW:
+        break;
+    }
+    return kmse_fail(why, KMSE_R_STATE, "the context is not initialised");
+}
+
+static kmse_st take_aad(struct kmse_cipher_ctx *ctx, const unsigned char *aad,
+                        size_t aad_len, struct kmse_why *why)
+{
+    if (ctx->state == KMSE_CIPHER_BODY)
+        return kmse_fail(why, KMSE_R_STATE,
+                         "additional data must come before the data");
+    if (ctx->direction == KMSE_OPEN) {
+        ctx->state = KMSE_CIPHER_AAD;
+        return open_aad(ctx, aad, aad_len, why);
+    }
+    KMSE_TRY(seal_begin_if_ready(ctx, why));
+    return ctx->kind->seal_aad(ctx, aad, aad_len);
+}
+
+/* A message under way ends when its version is taken away. */
+static kmse_st check_lease(const struct kmse_cipher_ctx *ctx,
+                           struct kmse_why *why)
+{
+    return ctx->used_version != 0 ? kmse_lease_check(ctx->lease, why) : KMSE_OK;
+}
+
+static kmse_st take_data(struct kmse_cipher_ctx *ctx, unsigned char *out,
+                         size_t *out_len, size_t out_size,
+                         const unsigned char *in, size_t in_len,
+                         struct kmse_why *why)
+{
+    if (out == NULL) {
+        *out_len = in_len;
+        return take_aad(ctx, in, in_len, why);
+    }
+    if (ctx->direction == KMSE_SEAL)
+        return seal_update(ctx, out, out_len, out_size, in, in_len, why);
+    return open_update(ctx, out, out_len, out_size, in, in_len, why);
+}
+
+int kmse_cipher_update(void *vctx, unsigned char *out, size_t *out_len,
+                       size_t out_size, const unsigned char *in, size_t in_len)
+{
+    struct kmse_cipher_ctx *ctx = vctx;
+    struct kmse_why why;
+    why.text[0] = '\0';
+    kmse_st st = check_takes_data(ctx, &why);
+    if (kmse_is_ok(st))
+        st = check_lease(ctx, &why);
+    if (kmse_is_ok(st) && in_len > 0)
+        st = take_data(ctx, out, out_len, out_size, in, in_len, &why);
+    else
+        *out_len = 0;
+    if (kmse_is_ok(st))
+        return 1;
+    *out_len = 0;
+    return CIPHER_FAIL(ctx, st, &why);
+}
+
+int kmse_cipher_final(void *vctx, unsigned char *out, size_t *out_len,
+                      size_t out_size)
+{
+    struct kmse_cipher_ctx *ctx = vctx;
+    struct kmse_why why;
+    why.text[0] = '\0';
+    *out_len = 0;
+    kmse_st st = check_takes_data(ctx, &why);
+    if (kmse_is_ok(st))
+        st = check_lease(ctx, &why);
+    if (kmse_is_ok(st))
+        st = ctx->direction == KMSE_SEAL
+                 ? seal_final(ctx, out, out_len, out_size, &why)
+                 : open_final(ctx, out, out_len, out_size, &why);
+    if (!kmse_is_ok(st))
+        return CIPHER_FAIL(ctx, st, &why);
+    ctx->state = KMSE_CIPHER_DONE;
+    return 1;
+}
+
+/* --- EVP_Cipher: a whole message in one call ---------------------------- */
+
+static kmse_st seal_whole(struct kmse_cipher_ctx *ctx, unsigned char *out,
+                          size_t *out_len, size_t out_size,
+                          const unsigned char *in, size_t in_len,
+                          struct kmse_why *why)
+{
+    size_t body_len = 0, tag_len = 0;
+    KMSE_TRY(ctx->kind->seal_whole_check(in_len, out_size, why));
+    KMSE_TRY(seal_update(ctx, out, &body_len, out_size, in, in_len, why));
+    kmse_st st = ctx->kind->seal_final(ctx, out + body_len, out_size - body_len,
+                                       &tag_len);
+    if (!kmse_is_ok(st)) {
+        OPENSSL_cleanse(out, body_len);
+        return st;
+    }
+    *out_len = body_len + tag_len;
+    return KMSE_OK;
+}
+
+static kmse_st open_whole(struct kmse_cipher_ctx *ctx, unsigned char *out,
+                          size_t *out_len, size_t out_size,
+                          const unsigned char *in, size_t in_len,
+                          struct kmse_why *why)
+{
+    if (in_len < KMSE_OVERHEAD)
+        return KMSE_ERR(KMSE_R_MESSAGE_SHORT);
+    memcpy(ctx->header, in, KMSE_HEADER_LEN);
+    KMSE_TRY(bind_header(ctx, why));
+    return ctx->kind->open_whole(ctx, kmse_cipher_aad(ctx), ctx->aad.len, out,
+                                 out_size, out_len, in, in_len, why);
+}
+
+static kmse_st whole(struct kmse_cipher_ctx *ctx, unsigned char *out,
+                     size_t *out_len, size_t out_size, const unsigned char *in,
+                     size_t in_len, struct kmse_why *why)
+{
+    KMSE_TRY(check_takes_data(ctx, why));
+    if (out == NULL && in != NULL) {
+        *out_len = in_len;
+        return take_aad(ctx, in, in_len, why);
+    }
+    if (out == NULL) /* how older code asks a GCM cipher for its end */
+        return kmse_fail(why, KMSE_R_STATE, "there is no output buffer");
+    if (ctx->state == KMSE_CIPHER_BODY)
+        return kmse_fail(why, KMSE_R_STATE,
+                         "a message begun with Update cannot go on with "
+                         "EVP_Cipher");
+    KMSE_TRY(ctx->direction == KMSE_SEAL
+                 ? seal_whole(ctx, out, out_len, out_size, in, in_len, why)
+                 : open_whole(ctx, out, out_len, out_size, in, in_len, why));
+    ctx->state = KMSE_CIPHER_DONE;
+    return KMSE_OK;
+}
+
+int kmse_cipher_one_call(void *vctx, unsigned char *out, size_t *out_len,
+                         size_t out_size, const unsigned char *in,
+                         size_t in_len)
+{
+    struct kmse_cipher_ctx *ctx = vctx;
+    struct kmse_why why;
+    why.text[0] = '\0';
+    *out_len = 0;
+    kmse_st st = whole(ctx, out, out_len, out_size, in, in_len, &why);
+    if (kmse_is_ok(st))
+        return 1;
+    *out_len = 0;
+    return CIPHER_FAIL(ctx, st, &why);
+}

@@ -24,12 +24,32 @@
 #define KMSE_KEY_NAME_MAX 31 /* characters, [a-z0-9._-], first [a-z0-9] */
 #define KMSE_DATA_KEY_LEN 32
 
+/*
+ * The bytes of a KMS-ENVELOPE-STREAM. It is cut into frames; each has a tag,
+ * all but the last have KMSE_STREAM_FRAME_LEN bytes, and the last has fewer.
+ *
+ *   bytes 0       format            KMSE_FORMAT_STREAM
+ *   bytes 1..3    key version       big endian, 1 .. KMSE_VERSION_MAX
+ *   bytes 4..15   salt              of the key that all frames are under
+ *   then          ciphertext, tag   of frame 0, with the header 4096 bytes
+ *   then          ciphertext, tag   of frame 1, 4096 bytes
+ *   ...
+ *   to the end    ciphertext, tag   of the last frame, at least a tag
+ *
+ * The GCM IV of frame i is i, as 12 bytes, big endian.
+ */
+#define KMSE_FORMAT_STREAM     0x53 /* AES-256-GCM, 96-bit tags */
+#define KMSE_STREAM_FRAME_LEN  4096
+#define KMSE_STREAM_SALT_LEN   12
+#define KMSE_STREAM_TAG_LEN    12
+#define KMSE_STREAM_FRAMES_MAX (1ULL << 32)
+
 /* Plaintext bytes of one message at most: SP 800-38D, 5.2.1.1. */
 #define KMSE_MESSAGE_MAX ((1ULL << 36) - 32)
 
 /*
- * The AAD that opens every message, before the application's own:
- *   KMSE_AAD_LABEL (12 bytes) || key id (16) || header bytes 0..3 (4)
+ * The AAD that opens every message and every frame, before the application's
+ * own: KMSE_AAD_LABEL (12 bytes) || key id (16) || header bytes 0..3 (4)
  */
 #define KMSE_AAD_LABEL "kms-envelope"
 
@@ -39,6 +59,7 @@
  * with the version as 4 bytes, big endian (RFC 5869).
  */
 #define KMSE_INFO_MESSAGE    "kms-envelope/1 message"
+#define KMSE_INFO_STREAM     "kms-envelope/1 stream" /* and the salt, last */
 #define KMSE_INFO_COMMITMENT "kms-envelope/1 commitment"
 #define KMSE_INFO_KEYFILE    "kms-envelope/1 keyfile"
 #define KMSE_INFO_HANDLE     "kms-envelope/1 handle"  /* 16 bytes are used */

@@ -12,6 +12,10 @@
 #define KMSE_CIPHER_NAME        "KMS-ENVELOPE"
 #define KMSE_CIPHER_LEGACY_NAME "kms-envelope" /* for EVP_get_cipherbyname */
 
+/* The same for files and pipes: what comes out of it is verified. */
+#define KMSE_STREAM_CIPHER_NAME        "KMS-ENVELOPE-STREAM"
+#define KMSE_STREAM_CIPHER_LEGACY_NAME "kms-envelope-stream"
+
 /*
  * Parameters of an EVP_CIPHER_CTX.
  *   key-name     utf8 string   set: which key, as the 32 key bytes would say

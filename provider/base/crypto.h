@@ -88,5 +88,13 @@ kmse_st kmse_gcm_seal_finish(struct kmse_gcm *gcm,
 kmse_st
 kmse_gcm_open_finish(struct kmse_gcm *gcm,
                      const uint8_t tag[KMSE_GCM_TAG_LEN]) KMSE_MUST_CHECK;
+/*
+ * The same with the first tag_len bytes of a tag, which are a tag as well
+ * (SP 800-38D, 7.1). At least 96 bits: shorter ones need the care of its
+ * appendix C.
+ */
+enum { KMSE_GCM_TAG_MIN = 12 };
+kmse_st kmse_gcm_open_finish_short(struct kmse_gcm *gcm, const uint8_t *tag,
+                                   size_t tag_len) KMSE_MUST_CHECK;
 
 #endif

@@ -129,7 +129,16 @@ kmse_st kmse_gcm_seal_finish(struct kmse_gcm *gcm,
 kmse_st kmse_gcm_open_finish(struct kmse_gcm *gcm,
                              const uint8_t tag[KMSE_GCM_TAG_LEN])
 {
-    memcpy(gcm->tag, tag, KMSE_GCM_TAG_LEN);
+    return kmse_gcm_open_finish_short(gcm, tag, KMSE_GCM_TAG_LEN);
+}
+
+kmse_st kmse_gcm_open_finish_short(struct kmse_gcm *gcm, const uint8_t *tag,
+                                   size_t tag_len)
+{
+    if (tag_len < KMSE_GCM_TAG_MIN || tag_len > KMSE_GCM_TAG_LEN)
+        return KMSE_ERR(KMSE_R_INTERNAL);
+    memcpy(gcm->tag, tag, tag_len);
+    gcm->tag_params[0].data_size = tag_len;
     if (gcm->algorithm->set_ctx_params(gcm->ctx, gcm->tag_params) != 1)
         return KMSE_ERR(KMSE_R_CRYPTO);
     size_t out_len = 0;

@@ -37,6 +37,8 @@ typedef struct kmse_st {
     X(STATE, 26, "the operation is not possible in this state")                \
     X(BUFFER_SMALL, 27, "the output buffer is too small")                      \
     X(AAD_TOO_LONG, 28, "too much additional data before the header")          \
+    X(STREAM_PIECES, 35, "the stream does not come in the pieces it needs")    \
+    X(STREAM_ENDED, 36, "there are bytes after the end of the stream")         \
     X(KEY_NAME, 40, "no key of that name")                                     \
     X(KEY_NOT_FOUND, 41, "the key is not found")                               \
     X(KEY_VERSION_UNKNOWN, 42, "the key has no such version")                  \

@@ -11,7 +11,7 @@
 struct kmse_header {
     uint8_t format;
     uint32_t key_version;
-    uint8_t nonce[KMSE_NONCE_LEN];
+    uint8_t nonce[KMSE_NONCE_LEN]; /* of a stream: its salt */
 };
 
 /*
@@ -26,9 +26,16 @@ struct kmse_header {
 kmse_st kmse_header_parse(struct kmse_header *header, const uint8_t *in,
                           size_t in_len) KMSE_MUST_CHECK;
 
-/* Format 1. KMSE_R_KEY_VERSION unless 1 <= key_version <= KMSE_VERSION_MAX. */
+/* Format 1; KMSE_R_KEY_VERSION unless 1 <= key_version <= KMSE_VERSION_MAX. */
 kmse_st kmse_header_print(uint8_t out[KMSE_HEADER_LEN], uint32_t key_version,
                           const uint8_t nonce[KMSE_NONCE_LEN]) KMSE_MUST_CHECK;
+
+/* The same two of a stream. */
+kmse_st kmse_stream_header_parse(struct kmse_header *header, const uint8_t *in,
+                                 size_t in_len) KMSE_MUST_CHECK;
+kmse_st kmse_stream_header_print(
+    uint8_t out[KMSE_HEADER_LEN], uint32_t key_version,
+    const uint8_t salt[KMSE_STREAM_SALT_LEN]) KMSE_MUST_CHECK;
 
 enum {
     KMSE_AAD_LABEL_LEN = sizeof(KMSE_AAD_LABEL) - 1,

@@ -8,6 +8,8 @@
 
 #include <openssl/crypto.h>
 
+#include "kms_envelope/params.h"
+
 static kmse_st find_key(struct kmse_cipher_ctx *ctx, struct kmse_why *why)
 {
     if (ctx->key != NULL)
@@ -69,10 +71,26 @@ static kmse_st seal_final(struct kmse_cipher_ctx *ctx, unsigned char *out,
 
 /* --- reading ------------------------------------------------------------ */
 
+/* A message of another of our ciphers: say of which. */
+static kmse_st explain_header(kmse_st st, uint8_t format, struct kmse_why *why)
+{
+    if (st.reason != KMSE_R_FORMAT_UNKNOWN)
+        return st;
+    const char *maker = format == KMSE_FORMAT_1        ? KMSE_CIPHER_NAME
+                        : format == KMSE_FORMAT_STREAM ? KMSE_STREAM_CIPHER_NAME
+                                                       : NULL;
+    if (maker == NULL)
+        return kmse_fail(why, st.reason, "it begins with 0x%02X", format);
+    return kmse_fail(why, st.reason,
+                     "it begins with 0x%02X: decrypt it with the cipher %s",
+                     format, maker);
+}
+
 static kmse_st bind_header(struct kmse_cipher_ctx *ctx, struct kmse_why *why)
 {
     struct kmse_header header;
-    KMSE_TRY(ctx->kind->parse_header(&header, ctx->header, KMSE_HEADER_LEN));
+    kmse_st st = ctx->kind->parse_header(&header, ctx->header, KMSE_HEADER_LEN);
+    KMSE_TRY(explain_header(st, ctx->header[0], why));
     KMSE_TRY(find_key(ctx, why));
     if (ctx->wanted_version != 0 && ctx->wanted_version != header.key_version)
         return wrong_version(ctx, header.key_version, why);
@@ -268,7 +286,7 @@ static kmse_st open_whole(struct kmse_cipher_ctx *ctx, unsigned char *out,
                           const unsigned char *in, size_t in_len,
                           struct kmse_why *why)
 {
-    if (in_len < KMSE_OVERHEAD)
+    if (in_len < KMSE_HEADER_LEN)
         return KMSE_ERR(KMSE_R_MESSAGE_SHORT);
     memcpy(ctx->header, in, KMSE_HEADER_LEN);
     KMSE_TRY(bind_header(ctx, why));

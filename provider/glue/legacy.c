@@ -24,7 +24,17 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct kmse_legacy_instance *instances; /* oldest first */
 static OSSL_LIB_CTX *libctx;
 static OSSL_PROVIDER *builtin;
-static EVP_CIPHER *cipher;
+
+/* Under these names, once they are fetched. */
+static struct {
+    const char *name, *legacy_name;
+    EVP_CIPHER *cipher;
+} ciphers[] = {
+    {KMSE_CIPHER_NAME, KMSE_CIPHER_LEGACY_NAME, NULL},
+    {KMSE_STREAM_CIPHER_NAME, KMSE_STREAM_CIPHER_LEGACY_NAME, NULL},
+};
+enum { CIPHER_COUNT = sizeof(ciphers) / sizeof(ciphers[0]) };
+static bool registered;
 
 static void prepare_fork(void *arg)
 {
@@ -86,32 +96,52 @@ static int builtin_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
 
 static void locked_forget(void)
 {
-    EVP_CIPHER_free(cipher);
-    cipher = NULL;
+    for (size_t i = 0; i < CIPHER_COUNT; i++) {
+        EVP_CIPHER_free(ciphers[i].cipher);
+        ciphers[i].cipher = NULL;
+    }
     OSSL_PROVIDER_unload(builtin);
     builtin = NULL;
     OSSL_LIB_CTX_free(libctx);
     libctx = NULL;
 }
 
-static kmse_st locked_register(void)
+static bool locked_fetch(void)
 {
-    if (cipher != NULL)
-        return KMSE_OK;
     libctx = OSSL_LIB_CTX_new();
     if (libctx != NULL
         && OSSL_PROVIDER_add_builtin(libctx, BUILTIN_NAME, builtin_init) == 1)
         builtin = OSSL_PROVIDER_load(libctx, BUILTIN_NAME);
-    if (builtin != NULL)
-        cipher = EVP_CIPHER_fetch(libctx, KMSE_CIPHER_NAME, NULL);
-    if (cipher == NULL
-        || OBJ_NAME_add(KMSE_CIPHER_LEGACY_NAME, OBJ_NAME_TYPE_CIPHER_METH,
-                        (const char *)cipher)
-               != 1) {
+    bool fetched = builtin != NULL;
+    for (size_t i = 0; i < CIPHER_COUNT && fetched; i++) {
+        ciphers[i].cipher = EVP_CIPHER_fetch(libctx, ciphers[i].name, NULL);
+        fetched = ciphers[i].cipher != NULL;
+    }
+    return fetched;
+}
+
+static bool locked_name(void)
+{
+    for (size_t i = 0; i < CIPHER_COUNT; i++) {
+        if (OBJ_NAME_add(ciphers[i].legacy_name, OBJ_NAME_TYPE_CIPHER_METH,
+                         (const char *)ciphers[i].cipher)
+            != 1)
+            return false;
+    }
+    return true;
+}
+
+static kmse_st locked_register(void)
+{
+    if (registered)
+        return KMSE_OK;
+    if (ciphers[CIPHER_COUNT - 1].cipher == NULL && !locked_fetch()) {
         locked_forget();
         return KMSE_ERR(KMSE_R_MEMORY);
     }
-    return KMSE_OK;
+    /* If it fails, the next try names them again: none is freed by then. */
+    registered = locked_name();
+    return registered ? KMSE_OK : KMSE_ERR(KMSE_R_MEMORY);
 }
 
 kmse_st kmse_legacy_add(struct kmse_legacy_instance *instance)

@@ -32,5 +32,6 @@ void kmse_core_read(struct kmse_core *core, const OSSL_CORE_HANDLE *handle,
                     const OSSL_DISPATCH *in);
 
 extern const OSSL_DISPATCH kmse_cipher_functions[];
+extern const OSSL_DISPATCH kmse_stream_cipher_functions[];
 
 #endif

@@ -9,10 +9,12 @@
 #include "kms_envelope/params.h"
 
 #define OWN_CIPHERS                                                            \
+    {KMSE_CIPHER_NAME, "provider=" KMSE_PROVIDER_NAME, kmse_cipher_functions,  \
+     "envelope encryption under a KMS-wrapped data key"},                      \
     {                                                                          \
-        KMSE_CIPHER_NAME, "provider=" KMSE_PROVIDER_NAME,                      \
-            kmse_cipher_functions,                                             \
-            "envelope encryption under a KMS-wrapped data key"                 \
+        KMSE_STREAM_CIPHER_NAME, "provider=" KMSE_PROVIDER_NAME,               \
+            kmse_stream_cipher_functions,                                      \
+            "envelope encryption of files and pipes, verified frame by frame"  \
     }
 
 static const OSSL_ALGORITHM CIPHERS[] = {

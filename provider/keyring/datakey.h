@@ -46,6 +46,15 @@ kmse_st kmse_datakey_new(struct kmse_datakey **datakey,
 struct kmse_datakey *kmse_datakey_acquire(struct kmse_datakey *datakey);
 void kmse_datakey_release(struct kmse_datakey *datakey);
 
+/*
+ * The key of one stream: HKDF, info = KMSE_INFO_STREAM || id || version ||
+ * salt. Secret; wiped by the call on failure.
+ */
+kmse_st kmse_datakey_derive_stream(
+    uint8_t out[KMSE_GCM_KEY_LEN], struct kmse_crypto *crypto,
+    const struct kmse_secret *data_key, const uint8_t id[KMSE_KEY_ID_LEN],
+    uint32_t version, const uint8_t salt[KMSE_STREAM_SALT_LEN]) KMSE_MUST_CHECK;
+
 /* nonce += by, as a 96-bit big-endian number, mod 2^96. */
 void kmse_nonce_add(uint8_t nonce[KMSE_NONCE_LEN], uint64_t by);
 

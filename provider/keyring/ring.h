@@ -156,6 +156,13 @@ void kmse_lease_give_back(struct kmse_lease **lease);
 kmse_st kmse_lease_take_nonce(struct kmse_lease *lease,
                               uint8_t nonce[KMSE_NONCE_LEN],
                               struct kmse_why *why) KMSE_MUST_CHECK;
+/*
+ * AES-256-GCM for one stream, in the lease's direction, with a key of its own;
+ * the caller's. salt: of a stream being read, or a nonce just taken.
+ */
+kmse_st kmse_lease_stream_gcm(const struct kmse_lease *lease,
+                              const uint8_t salt[KMSE_STREAM_SALT_LEN],
+                              struct kmse_gcm **gcm) KMSE_MUST_CHECK;
 /* Account for plaintext before it is encrypted. KMSE_R_KEY_LIMIT. */
 kmse_st kmse_lease_take_bytes(struct kmse_lease *lease, uint64_t len,
                               struct kmse_why *why) KMSE_MUST_CHECK;

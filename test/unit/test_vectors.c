@@ -1,35 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test/vectors/messages.json, both ways: sealed to the byte, opened, refused.
  */
-#include "test.h"
+#include "vectors_file.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include <cjson/cJSON.h>
-
 #include "base/bytes.h"
-#include "base/file.h"
 #include "envelope/open.h"
 #include "envelope/seal.h"
 #include "keyring/keyfile.h"
 
 enum {
-    FILE_MAX = 1 << 20,
     VERSION_END = 4, /* of a message: format and version come before */
     FILLING = 0x5A,
 };
 
-static struct kmse_crypto *crypto;
-static struct kmse_pool *pool;
-static cJSON *vectors;
-
 /* --- an entry of the file ------------------------------------------------ */
-
-struct bytes {
-    uint8_t *at;
-    size_t len;
-};
 
 struct entry {
     const char *name;
@@ -38,34 +25,11 @@ struct entry {
     struct kmse_gcm *sealing, *opening;
 };
 
-static const char *text_of(const cJSON *item, const char *field)
-{
-    const char *text =
-        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, field));
-    if (text == NULL)
-        fail_msg("an entry has no \"%s\"", field);
-    return text;
-}
-
-static struct bytes bytes_of(const cJSON *item, const char *field)
-{
-    const char *hex = text_of(item, field);
-    struct bytes bytes = {.len = strlen(hex) / 2};
-    /* calloc(0) may be NULL. */
-    bytes.at = calloc(bytes.len + 1, 1);
-    assert_non_null(bytes.at);
-    expect_ok(kmse_hex_decode(bytes.at, bytes.len, hex));
-    return bytes;
-}
-
 static void key_entry(struct entry *entry)
 {
-    struct kmse_secret data_key = {0};
+    struct kmse_secret data_key = data_key_of(&entry->data_key);
     uint8_t key[KMSE_SECRET_LEN];
-    assert_int_equal(entry->data_key.len, KMSE_DATA_KEY_LEN);
     assert_int_equal(entry->id.len, KMSE_KEY_ID_LEN);
-    expect_ok(kmse_secret_init(&data_key, pool));
-    memcpy(data_key.bytes, entry->data_key.at, KMSE_DATA_KEY_LEN);
     expect_ok(kmse_datakey_derive(key, crypto, &data_key, KMSE_INFO_MESSAGE,
                                   entry->id.at, entry->version));
     expect_ok(kmse_gcm_new(&entry->sealing, crypto, key, KMSE_SEAL));
@@ -238,35 +202,14 @@ static void check_invalid(const cJSON *item, int reason)
 static int set_up(void **state)
 {
     (void)state;
-    uint8_t *bytes = NULL;
-    size_t len = 0;
-    struct kmse_why why = {.text = ""};
-    if (!kmse_is_ok(kmse_crypto_new(&crypto, NULL, false))
-        || !kmse_is_ok(kmse_pool_new(&pool))
-        || !kmse_is_ok(
-            kmse_file_read(KMSE_VECTORS, FILE_MAX, 0, &bytes, &len, &why))) {
-        print_error("%s: %s\n", KMSE_VECTORS, why.text);
-        return -1;
-    }
-    vectors = cJSON_Parse((const char *)bytes);
-    kmse_file_free_bytes(bytes, len);
-    return vectors != NULL ? 0 : -1;
+    return vectors_open(KMSE_VECTORS);
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    cJSON_Delete(vectors);
-    kmse_pool_free(pool);
-    kmse_crypto_free(crypto);
+    vectors_close();
     return 0;
-}
-
-static const cJSON *list_of(const char *name)
-{
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(vectors, name);
-    assert_true(cJSON_GetArraySize(list) > 0);
-    return list;
 }
 
 static void messages_are_sealed_to_the_byte_and_open(void **state)

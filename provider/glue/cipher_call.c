@@ -205,7 +205,11 @@ static kmse_st take_aad(struct kmse_cipher_ctx *ctx, const unsigned char *aad,
 static kmse_st check_lease(const struct kmse_cipher_ctx *ctx,
                            struct kmse_why *why)
 {
-    return ctx->used_version != 0 ? kmse_lease_check(ctx->lease, why) : KMSE_OK;
+    if (ctx->used_version == 0)
+        return KMSE_OK;
+    if (ctx->direction == KMSE_SEAL)
+        KMSE_TRY(kmse_lease_check_process(ctx->lease, why));
+    return kmse_lease_check(ctx->lease, why);
 }
 
 static kmse_st take_data(struct kmse_cipher_ctx *ctx, unsigned char *out,

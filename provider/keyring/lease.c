@@ -404,6 +404,17 @@ kmse_st kmse_lease_take_nonce(struct kmse_lease *lease,
     return KMSE_OK;
 }
 
+kmse_st kmse_lease_check_process(const struct kmse_lease *lease,
+                                 struct kmse_why *why)
+{
+    if (lease->fork_generation
+        == kmse_fork_generation(lease->key->environment->fork))
+        return KMSE_OK;
+    return kmse_fail(why, KMSE_R_STATE,
+                     "an encrypting context cannot go on in a forked child: "
+                     "the parent's has the same nonce");
+}
+
 kmse_st kmse_lease_take_bytes(struct kmse_lease *lease, uint64_t len,
                               struct kmse_why *why)
 {

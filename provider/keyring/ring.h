@@ -157,6 +157,12 @@ kmse_st kmse_lease_take_nonce(struct kmse_lease *lease,
                               uint8_t nonce[KMSE_NONCE_LEN],
                               struct kmse_why *why) KMSE_MUST_CHECK;
 /*
+ * A message whose nonce was drawn before a fork goes on in the parent alone:
+ * KMSE_R_STATE in the child, which would encrypt with the same.
+ */
+kmse_st kmse_lease_check_process(const struct kmse_lease *lease,
+                                 struct kmse_why *why) KMSE_MUST_CHECK;
+/*
  * AES-256-GCM for one stream, in the lease's direction, with a key of its own;
  * the caller's. salt: of a stream being read, or a nonce just taken.
  */

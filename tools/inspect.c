@@ -9,6 +9,8 @@
 
 #include "base/bytes.h"
 #include "envelope/header.h"
+#include "envelope/stream_plan.h"
+#include "kms_envelope/params.h"
 #include "tools/common.h"
 
 /* The begin of a file, and how long it is. */
@@ -16,6 +18,11 @@ struct sample {
     uint8_t bytes[KMSE_HEADER_LEN];
     size_t len;
     uint64_t total;
+};
+
+struct message {
+    struct kmse_header header;
+    uint64_t plaintext_len;
 };
 
 static bool read_sample(struct sample *sample, FILE *file)
@@ -64,39 +71,73 @@ static const char *guess(const struct sample *sample)
     return sample->len > 0 ? "; it looks like text" : "";
 }
 
-static kmse_st parse(struct kmse_header *header, const struct sample *sample,
-                     const char *path, struct kmse_why *why)
+static kmse_st parse_message(struct message *message,
+                             const struct sample *sample, const char *path,
+                             struct kmse_why *why)
 {
-    kmse_st st = kmse_header_parse(header, sample->bytes, sample->len);
-    if (st.reason == KMSE_R_FORMAT_UNKNOWN)
-        return kmse_fail(why, st.reason,
-                         "%s: begins with 0x%02X; this release knows 0x%02X"
-                         " alone, a newer one may know more%s",
-                         path, sample->bytes[0], KMSE_FORMAT_1, guess(sample));
-    if (st.reason == KMSE_R_HEADER_SHORT)
-        return kmse_fail(why, st.reason,
-                         "%s: %zu bytes, the shortest message has %d", path,
-                         sample->len, KMSE_OVERHEAD);
-    if (!kmse_is_ok(st))
-        return kmse_fail(why, st.reason, "%s", path);
+    KMSE_TRY(kmse_header_parse(&message->header, sample->bytes, sample->len));
     if (sample->total < KMSE_OVERHEAD)
         return kmse_fail(why, KMSE_R_MESSAGE_SHORT,
                          "%s: %" PRIu64 " bytes, the shortest message has %d",
                          path, sample->total, KMSE_OVERHEAD);
+    message->plaintext_len = sample->total - KMSE_OVERHEAD;
     return KMSE_OK;
 }
 
-static void print_message(const struct kmse_header *header, uint64_t total)
+static kmse_st parse_stream(struct message *message,
+                            const struct sample *sample, const char *path,
+                            struct kmse_why *why)
 {
+    KMSE_TRY(
+        kmse_stream_header_parse(&message->header, sample->bytes, sample->len));
+    kmse_st st =
+        kmse_stream_plaintext_len(&message->plaintext_len, sample->total);
+    if (!kmse_is_ok(st))
+        return kmse_fail(why, st.reason,
+                         "%s: no stream has %" PRIu64 " bytes: its end is lost",
+                         path, sample->total);
+    return KMSE_OK;
+}
+
+static bool is_stream(const struct sample *sample)
+{
+    return sample->len > 0 && sample->bytes[0] == KMSE_FORMAT_STREAM;
+}
+
+static kmse_st parse(struct message *message, const struct sample *sample,
+                     const char *path, struct kmse_why *why)
+{
+    kmse_st st = is_stream(sample) ? parse_stream(message, sample, path, why)
+                                   : parse_message(message, sample, path, why);
+    if (st.reason == KMSE_R_FORMAT_UNKNOWN)
+        return kmse_fail(why, st.reason,
+                         "%s: begins with 0x%02X; this release knows 0x%02X"
+                         " and 0x%02X, a newer one may know more%s",
+                         path, sample->bytes[0], KMSE_FORMAT_1,
+                         KMSE_FORMAT_STREAM, guess(sample));
+    if (st.reason == KMSE_R_HEADER_SHORT)
+        return kmse_fail(why, st.reason, "%s: %zu bytes, a header has %d", path,
+                         sample->len, KMSE_HEADER_LEN);
+    if (!kmse_is_ok(st) && why->text[0] == '\0')
+        return kmse_fail(why, st.reason, "%s", path);
+    return st;
+}
+
+static void print_message(const struct message *message, uint64_t total)
+{
+    const struct kmse_header *header = &message->header;
+    bool is_stream = header->format == KMSE_FORMAT_STREAM;
     char nonce[2 * KMSE_NONCE_LEN + 1];
     kmse_hex_encode(nonce, header->nonce, KMSE_NONCE_LEN);
-    printf("format       0x%02X (KMS-ENVELOPE, AES-256-GCM)\n"
+    printf("format       0x%02X (%s, AES-256-GCM)\n"
            "key version  %u\n"
-           "nonce        %s\n"
+           "%s        %s\n"
            "message      %" PRIu64 " bytes\n"
            "plaintext    %" PRIu64 " bytes\n",
-           header->format, (unsigned)header->key_version, nonce, total,
-           total - KMSE_OVERHEAD);
+           header->format,
+           is_stream ? KMSE_STREAM_CIPHER_NAME : KMSE_CIPHER_NAME,
+           (unsigned)header->key_version, is_stream ? "salt " : "nonce", nonce,
+           total, message->plaintext_len);
     kmse_tool_hint("read as one message, of which only the header was looked"
                    " at: nothing was verified");
 }
@@ -105,13 +146,13 @@ static int run(const struct kmse_options *options)
 {
     struct kmse_why why = {""};
     struct sample sample = {0};
-    struct kmse_header header;
+    struct message message = {0};
     kmse_st st = open_sample(&sample, options->operand, &why);
     if (kmse_is_ok(st))
-        st = parse(&header, &sample, options->operand, &why);
+        st = parse(&message, &sample, options->operand, &why);
     if (!kmse_is_ok(st))
         return kmse_tool_fail(st, &why);
-    print_message(&header, sample.total);
+    print_message(&message, sample.total);
     return KMSE_EXIT_DONE;
 }
 

@@ -38,7 +38,7 @@
  *
  * The GCM IV of frame i is i, as 12 bytes, big endian.
  */
-#define KMSE_FORMAT_STREAM     0x53 /* AES-256-GCM, 96-bit tags */
+#define KMSE_FORMAT_STREAM     0xD3 /* AES-256-GCM, 96-bit tags */
 #define KMSE_STREAM_FRAME_LEN  4096
 #define KMSE_STREAM_SALT_LEN   12
 #define KMSE_STREAM_TAG_LEN    12

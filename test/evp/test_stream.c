@@ -6,7 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <openssl/bio.h>
 #include <openssl/conf.h>
 #include <openssl/params.h>
 
@@ -162,7 +161,6 @@ static size_t through_bio(int encrypt, const uint8_t *in, size_t in_len,
 {
     BIO *filter = BIO_new(BIO_f_cipher()), *sink = BIO_new(BIO_s_mem());
     unsigned char key[ENV_KEY_LEN];
-    char *data = NULL;
     evp_env_key(key, ENV_KEY);
     EXPECT(BIO_set_cipher(filter, cipher, key, NULL, encrypt));
     BIO_push(filter, sink);
@@ -171,10 +169,9 @@ static size_t through_bio(int encrypt, const uint8_t *in, size_t in_len,
         assert_int_equal(BIO_write(filter, in + at, len), len);
     }
     EXPECT(BIO_flush(filter));
-    size_t out_len = (size_t)BIO_get_mem_data(sink, &data);
-    memcpy(out, data, out_len);
+    int out_len = BIO_read(sink, out, ROOM);
     BIO_free_all(filter);
-    return out_len;
+    return out_len > 0 ? (size_t)out_len : 0;
 }
 
 static void it_goes_through_bio_f_cipher(void **state)
@@ -338,7 +335,7 @@ static void in_place(void **state)
 
 /* --- changed streams ----------------------------------------------------- */
 
-/* Of the frames before the bad one all, and no byte more, and then no more. */
+/* Of the frames before the bad one all, and no byte more. */
 static void expect_frames(const uint8_t *in, size_t in_len, size_t frames,
                           const char *words)
 {
@@ -457,7 +454,7 @@ static void the_ciphers_name_each_other(void **state)
     REFUSED(
         evp_open(ctx, env.cipher, NULL, NO_AAD,
                  (struct evp_text){message, (size_t)len}, again),
-        "it begins with 0x53: decrypt it with the cipher KMS-ENVELOPE-STREAM");
+        "it begins with 0xD3: decrypt it with the cipher KMS-ENVELOPE-STREAM");
     /* Nor with the first byte of the other. */
     message[0] = 0x4B;
     REFUSED(evp_open(ctx, env.cipher, NULL, NO_AAD,
@@ -542,7 +539,10 @@ static void old_streams_open_after_a_rotation(void **state)
     int sealed = evp_seal(ctx, newest, NULL, NO_AAD,
                           (struct evp_text){plaintext, 10}, again);
     assert_int_equal(sealed, 10 + HEADER + TAG);
-    assert_memory_equal(again, "\x53\0\0\2", 4);
+    assert_memory_equal(again,
+                        "\xD3"
+                        "\0\0\2",
+                        4);
     EVP_CIPHER_CTX_reset(ctx);
     EVP_CIPHER_free(newest);
     OSSL_LIB_CTX_free(fresh);

@@ -209,9 +209,23 @@ def test_inspect_reads_the_header_alone(site):
     assert file.read_bytes()[4:16].hex() in out
 
 
+def test_inspect_knows_streams(site):
+    file = site.folder / "stream"
+    for size in (0, 1, 4067, 4068, 100000):
+        file.write_bytes(site.ok("openssl", "enc", "-kms-envelope-stream", "-K", "0", input=bytes(size)))
+        out = site.tool("inspect", file)
+        assert "format       0xD3 (KMS-ENVELOPE-STREAM, AES-256-GCM)\nkey version  1\n" in out
+        assert f"salt         {file.read_bytes()[4:16].hex()}\n" in out
+        assert f"plaintext    {size} bytes\n" in out
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        (b"\xd3\0\0\1" + bytes(4092), "no stream has 4096 bytes: its end is lost"),
+        (b"\xd3\0\0\1" + bytes(12), "no stream has 16 bytes"),
+        (b"\xd3\0\0\1", "4 bytes, a header has 16"),
+        (b"\xd3\0\0\0" + bytes(40), "version"),
         (b"", "ends before its header"),
         (b"K\0\0\1" + bytes(20), "truncated"),
         (b"plain text that nobody encrypted, really", "format"),

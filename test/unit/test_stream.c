@@ -42,7 +42,10 @@ static void a_stream_is_what_the_document_says(void **state)
     static uint8_t stream[ROOM];
     struct kmse_header header;
     assert_int_equal(seal(stream, 5, (struct pieces){5, 5}), 5 + HEADER + TAG);
-    assert_memory_equal(stream, "\x53\x01\x02\x03twelve bytes", HEADER);
+    assert_memory_equal(stream,
+                        "\xD3"
+                        "\x01\x02\x03twelve bytes",
+                        HEADER);
     expect_ok(kmse_stream_header_parse(&header, stream, HEADER));
     assert_int_equal(header.format, KMSE_FORMAT_STREAM);
     assert_int_equal(header.key_version, VERSION);

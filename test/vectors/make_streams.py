@@ -42,7 +42,7 @@ def stream_key(key, version, salt, label=b"kms-envelope/1 stream"):
 
 
 def bound_of(version):
-    return b"\x53" + version.to_bytes(3, "big")
+    return b"\xd3" + version.to_bytes(3, "big")
 
 
 def cut(plaintext):
@@ -102,10 +102,10 @@ def invalid():
                 "released": lengths[right], "stream": stream.hex()}
 
     short = seal(key, 2, salt, aad, b"anna@example.org")
-    for first in (0x00, 0x4b, 0x52, 0x54, 0x73, 0xff):
+    for first in (0x00, 0x4b, 0x53, 0xd2, 0xd4, 0xff):
         yield refused(f"format byte {first:02x}", "format",
                       bytes([first]) + short[1:])
-    yield refused("version 0", "version", b"\x53\0\0\0" + short[4:])
+    yield refused("version 0", "version", b"\xd3\0\0\0" + short[4:])
     for length in (0, 1, 4, 15):
         yield refused(f"{length} bytes of a stream", "short", short[:length])
     for length in (16, 27):

@@ -32,7 +32,7 @@ def decrypt(data_key, key_id, stream, aad=b""):
     if len(stream) < HEADER:
         raise ValueError("short")
     bound, salt = stream[:4], stream[4:HEADER]
-    if bound[0] != 0x53:
+    if bound[0] != 0xD3:
         raise ValueError("format")
     if bound[1:] == bytes(3):
         raise ValueError("version")

@@ -38,10 +38,15 @@ def backup(site):
 
 
 def refused(site, stream, frames, words, *options):
-    """All of the whole frames before the bad one came out, and nothing else."""
+    """All of the whole frames before the bad one came out, and nothing else.
+
+    OpenSSL 4 asks for two frames at once: then the one before the bad one may
+    go with it.
+    """
     done = site.run(*enc("-d", *options), input=stream)
     assert done.returncode == 1
-    assert done.stdout == BACKUP[: released(frames)]
+    right = [frames, frames // 2 * 2] if site.ok("openssl", "version") >= b"OpenSSL 4" else [frames]
+    assert done.stdout in [BACKUP[: released(count)] for count in right]
     assert words in done.stderr.decode()
 
 
@@ -150,128 +155,51 @@ def test_each_cipher_names_the_other(site, backup):
 # Memory.
 
 
-def feed(pipe, block, times):
-    for _ in range(times):
-        pipe.write(block)
-    pipe.close()
-
-
 def peak_kib(process):
-    """Wait for it; the most memory it had."""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, process.stderr.read()
-    return usage.ru_maxrss
+    """The most memory it had so far."""
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+
+
+def pump(blocks, process, peaks):
+    """Its input; and what it needed, at the last moment that it is sure to be there."""
+    for block in blocks:
+        process.stdin.write(block)
+    process.stdin.flush()
+    peaks[process] = peak_kib(process)
+    process.stdin.close()
+
+
+def there_and_back(site, block, times):
+    """A pipe of two openssl enc: their peaks, of the one that writes and of the one that reads."""
+    writer, reader, peaks = site.start(*enc()), site.start(*enc("-d")), {}
+    between = iter(lambda: writer.stdout.read(MEBIBYTE), b"")
+    pumps = [
+        threading.Thread(target=pump, args=((block for _ in range(times)), writer, peaks)),
+        threading.Thread(target=pump, args=(between, reader, peaks)),
+    ]
+    for thread in pumps:
+        thread.start()
+    came_back = hashlib.sha256()
+    for piece in iter(lambda: reader.stdout.read(MEBIBYTE), b""):
+        came_back.update(piece)
+    for thread in pumps:
+        thread.join()
+    went = hashlib.sha256()
+    for _ in range(times):
+        went.update(block)
+    assert came_back.digest() == went.digest()
+    assert (writer.wait(), reader.wait()) == (0, 0)
+    return peaks[writer], peaks[reader]
 
 
 def test_a_long_pipe_needs_no_more_memory_than_a_short_one(site):
-    """KMSE_STREAM_MIB=4096 for the real thing: a minute."""
+    """KMSE_STREAM_MIB=4096 for the real thing: half a minute."""
     mebibytes = int(os.environ.get("KMSE_STREAM_MIB", "64"))
     block = hashlib.shake_256(b"block").digest(MEBIBYTE)
-    peaks = []
-    for times in (1, mebibytes):
-        writer = site.start(*enc())
-        reader = site.start(*enc("-d"))
-        feeding = [
-            threading.Thread(target=feed, args=(writer.stdin, block, times)),
-            threading.Thread(target=pump, args=(writer.stdout, reader.stdin)),
-        ]
-        for thread in feeding:
-            thread.start()
-        digest, size = hashlib.sha256(), 0
-        while piece := reader.stdout.read(MEBIBYTE):
-            digest.update(piece)
-            size += len(piece)
-        for thread in feeding:
-            thread.join()
-        wanted = hashlib.sha256()
-        for _ in range(times):
-            wanted.update(block)
-        assert (size, digest.digest()) == (times * MEBIBYTE, wanted.digest())
-        peaks.append((peak_kib(writer), peak_kib(reader)))
-    for short, long in zip(*peaks):
-        assert long < short + 1024, peaks
-
-
-def pump(source, sink):
-    while piece := source.read(MEBIBYTE):
-        sink.write(piece)
-    sink.close()
-
-
-# Programs that give Update a whole message: one frame, or the reason.
-
-PHP = """
-[$verb, $name] = array_slice($argv, -2);
-$in = stream_get_contents(STDIN);
-$f = $verb == "seal" ? "openssl_encrypt" : "openssl_decrypt";
-$out = $f($in, "kms-envelope-stream", $name, OPENSSL_RAW_DATA);
-if ($out === false) {
-    while ($error = openssl_error_string())
-        fwrite(STDERR, "$error\\n");
-    exit(1);
-}
-echo $out;
-"""
-
-RUBY = """
-verb, name = ARGV
-data = $stdin.binmode.read
-c = OpenSSL::Cipher.new("kms-envelope-stream")
-verb == "seal" ? c.encrypt : c.decrypt
-c.key = name.ljust(32, "\\0")
-out = data.empty? ? "" : c.update(data)
-$stdout.binmode.write out + c.final
-"""
-
-RUBY_PIECES = """
-c = OpenSSL::Cipher.new("kms-envelope-stream").encrypt
-c.key = "emails".ljust(32, "\\0")
-$stdin.binmode
-$stdout.binmode
-while piece = $stdin.read(4000)
-  $stdout.write c.update(piece)
-end
-$stdout.write c.final
-"""
-
-NODE = """
-const { createCipheriv, createDecipheriv } = require("crypto");
-const [verb, name] = process.argv.slice(-2);
-const data = require("fs").readFileSync(0);
-const key = Buffer.alloc(32);
-key.write(name);
-const make = verb === "seal" ? createCipheriv : createDecipheriv;
-const c = make("kms-envelope-stream", key, null);
-process.stdout.write(Buffer.concat([c.update(data), c.final()]));
-"""
-PROGRAMS = {"php": ("-r", PHP, "--"), "ruby": ("-ropenssl", "-e", RUBY), "node": ("-e", NODE, "--")}
-
-
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_other_programs_open_any_stream_in_one_call(site, program, backup, name):
-    assert site.ok(program(name), *PROGRAMS[name], "open", "emails", input=backup) == BACKUP
-    bad = bytearray(backup)
-    bad[-1] ^= 1
-    done = site.run(program(name), *PROGRAMS[name], "open", "emails", input=bytes(bad))
-    assert (done.returncode, done.stdout) == (1, b"")
-
-
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_other_programs_make_one_frame_in_one_call_or_fail(site, program, name):
-    for size in (0, 1, FIRST - 1):
-        stream = site.ok(program(name), *PROGRAMS[name], "seal", "emails", input=BACKUP[:size])
-        assert site.ok(*enc("-d"), input=stream) == BACKUP[:size]
-    for size in (FIRST, FRAME, 8192, len(BACKUP)):
-        done = site.run(program(name), *PROGRAMS[name], "seal", "emails", input=BACKUP[:size])
-        assert (done.returncode, done.stdout) == (1, b"")
-        if name != "node":  # which has one text for whatever fails in update
-            assert "does not come in the pieces it needs" in done.stderr.decode()
-
-
-def test_ruby_writes_in_pieces(site, program):
-    stream = site.ok(program("ruby"), "-ropenssl", "-e", RUBY_PIECES, input=BACKUP)
-    assert site.ok(*enc("-d"), input=stream) == BACKUP
+    short = there_and_back(site, block, 1)
+    long = there_and_back(site, block, mebibytes)
+    assert all(b < a + 1024 for a, b in zip(short, long)), (short, long)
 
 
 def test_inspect_tells_what_a_stream_is(site, backup):

@@ -6,6 +6,7 @@ Files of other names, as those of crashes, stay. Always writes the same.
 """
 import base64
 import copy
+import hmac
 import json
 import pathlib
 
@@ -65,6 +66,64 @@ def header():
                      ("tag", len(good) - 1)):
         changed = good[:at] + bytes([good[at] ^ 1]) + good[at + 1:]
         yield f"other-{name}", with_pieces(changed, 0, (50,))
+
+
+# --- streams: as fuzz_stream.c seals them ------------------------------------
+
+FRAME, FIRST, NEXT = 4096, 4068, 4084
+STREAM_LENGTHS = (0, 1, 50, 100, FIRST, FIRST + 50, FIRST + 2 * NEXT + 9)
+
+
+def sealed_stream(i):
+    bound, salt = b"\xd3\0\0" + bytes([i + 1]), bytes([i]) + bytes(11)
+    extracted = hmac.digest(bytes(32), KEY, "sha256")
+    gcm = AESGCM(hmac.digest(extracted, salt + b"\x01", "sha256"))
+    text = bytes(j + j // 256 & 255 for j in range(STREAM_LENGTHS[i]))
+    out, number, length = bound + salt, 0, FIRST
+    while True:
+        piece, text = text[:length], text[length:]
+        aad = b"kms-envelope" + KEY_ID + bound + (AAD if number == 0 else b"")
+        out += gcm.encrypt(number.to_bytes(12, "big"), piece, aad)[:-4]
+        if len(piece) < length:
+            return out
+        number, length = number + 1, NEXT
+
+
+def stream():
+    def with_pieces(sealed, pieces=(0xf0,) * 4, flags=0):
+        return bytes((flags, len(pieces), *pieces)) + sealed
+
+    for i, length in enumerate(STREAM_LENGTHS):
+        yield f"sealed-{length}", with_pieces(sealed_stream(i), flags=i << 4)
+    good, field = sealed_stream(6), sealed_stream(2)
+    frames = [good[at:at + FRAME] for at in range(0, len(good), FRAME)]
+    yield "in-place", with_pieces(good, flags=0x61)
+    yield "two-frames-a-piece", with_pieces(good, (0xf1,) * 2, 0x61)
+    yield "whole", with_pieces(good, (), 0x50)
+    yield "field-byte-by-byte", with_pieces(field, (17,) + (1,) * 14, 0x21)
+    yield "field-in-pieces", with_pieces(field, (0, 30, 0, 16, 9), 0x20)
+    yield "held-too-long", with_pieces(sealed_stream(3), (93, 10), 0x30)
+    yield "uneven", with_pieces(good, (200,) * 15, 0x60)
+    yield "uneven-later", with_pieces(good, (0xf0, 1, 0xf0), 0x61)
+    yield "empty", b""
+    yield "pieces-cut", b"\0\x0f\1\1"
+    for cut in (0, 15, 16, 27, 28, FRAME - 1, FRAME, FRAME + 11, FRAME + 12,
+                2 * FRAME, 3 * FRAME, len(good) - 1):
+        yield f"cut-at-{cut}", with_pieces(good[:cut])
+    yield "longer", with_pieces(good + b"\0")
+    yield "more-after-the-end", with_pieces(field + b"\0", (len(field),))
+    yield "twice", with_pieces(good + good)
+    yield "changed-places", with_pieces(
+        frames[0] + frames[2] + frames[1] + frames[3])
+    yield "one-missing", with_pieces(frames[0] + frames[2] + frames[3])
+    yield "spliced", with_pieces(frames[0] + sealed_stream(5)[FRAME:])
+    yield "format", with_pieces(b"\x4b" + good[1:])
+    yield "version-0", with_pieces(b"\xd3\0\0\0" + good[4:])
+    for name, at in (("version", 3), ("salt", 15), ("text", 16),
+                     ("tag", FRAME - 1), ("second", FRAME), ("end", -1)):
+        changed = bytearray(good)
+        changed[at] ^= 1
+        yield f"other-{name}", with_pieces(bytes(changed))
 
 
 # --- key files, and files of a local master key ------------------------------
@@ -472,7 +531,7 @@ def agent_wire():
 
 
 for target in (agent_wire, aws_answer, aws_key, aws_profile, aws_words, duration, header,
-               imported, keyfile, local_file, xml):
+               imported, keyfile, local_file, stream, xml):
     folder = CORPUS / {"imported": "import"}.get(target.__name__, target.__name__)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in target():

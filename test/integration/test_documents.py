@@ -186,9 +186,15 @@ def test_the_manual_page_s_c_compiles():
     compiles(code)
 
 
+def test_the_stream_s_page_s_c_compiles():
+    (code,) = literal("EVP_CIPHER-KMS-ENVELOPE-STREAM.7", "SYNOPSIS")
+    compiles(code)
+
+
 def test_every_example_of_a_manual_page_is_tested_here():
     pages = {page.name for page in MAN.iterdir() if "\n.Sh EXAMPLES\n" in page.read_text()}
-    assert pages == {"kms-envelope.1", "kms-envelope-keyfile.5", "EVP_CIPHER-KMS-ENVELOPE.7"}
+    ciphers = {"EVP_CIPHER-KMS-ENVELOPE.7", "EVP_CIPHER-KMS-ENVELOPE-STREAM.7"}
+    assert pages == {"kms-envelope.1", "kms-envelope-keyfile.5", *ciphers}
 
 
 def test_the_examples_of_the_tool_s_page(tmp_path):
@@ -208,6 +214,16 @@ def test_the_examples_of_the_cipher_s_page(tmp_path):
     assert output == ""
     assert (tmp_path / "file").read_text() == f"{EMAIL}\n"
     assert (tmp_path / "file.kmse").read_bytes()[:4].hex().upper() == "4B000001"
+
+
+def test_the_examples_of_the_stream_s_page(tmp_path):
+    setup = fenced("sh")[0][1]
+    (block,) = literal("EVP_CIPHER-KMS-ENVELOPE-STREAM.7", "EXAMPLES")
+    make, away = f"mkdir folder; echo {EMAIL} > folder/file", "mv folder was"
+    *commands, unpack = block.splitlines()
+    session(tmp_path, [setup, make, "\n".join(commands), away, unpack])
+    assert (tmp_path / "folder" / "file").read_text() == f"{EMAIL}\n"
+    assert (tmp_path / "backup").read_bytes()[:4].hex().upper() == "D3000001"
 
 
 def test_the_configuration_of_the_provider_s_page_loads(tmp_path):

@@ -95,13 +95,13 @@ static void hold(struct kmse_stream_open *open, const uint8_t *in,
     open->held_len += in_len;
 }
 
-/* One more piece of a stream of one frame. */
+/* One more piece of the last frame. */
 static kmse_st update_held(struct kmse_stream_open *open, uint8_t *out,
                            size_t out_size, size_t *out_len, const uint8_t *in,
                            size_t in_len)
 {
     size_t len = 0;
-    if (open->frame > 0 || open->held_len > KMSE_STREAM_HELD_MAX
+    if (open->held_len > KMSE_STREAM_HELD_MAX
         || in_len >= whole_len(open) - open->held_len)
         return KMSE_ERR(KMSE_R_STREAM_PIECES);
     if (out_size < in_len + KMSE_OVERHEAD)

@@ -15,9 +15,9 @@
  * EVP's Final has room for 32 bytes, so the last frame, which is known by being
  * shorter than the others, must be written by the Update that brings its end.
  * Therefore the pieces, header included, are multiples of a frame, and the last
- * is what is left. A stream of one frame may come in any pieces as long as no
- * more than KMSE_STREAM_HELD_MAX bytes of it came before the last one. All else
- * is KMSE_R_STREAM_PIECES, in the first Update after the uneven one.
+ * is what is left. The last frame may come in more pieces, as long as no more
+ * than KMSE_STREAM_HELD_MAX bytes of it came before the last one. All else is
+ * KMSE_R_STREAM_PIECES, as soon as it is seen.
  */
 enum {
     KMSE_STREAM_READY_MAX = KMSE_OVERHEAD, /* for Final */

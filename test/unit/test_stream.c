@@ -125,8 +125,29 @@ static void a_field_opens_byte_by_byte(void **state)
     }
 }
 
-/* In the first Update after the uneven one, and verified frames alone before.
- */
+static void the_last_frame_may_come_in_pieces(void **state)
+{
+    (void)state;
+    static uint8_t stream[ROOM], out[ROOM];
+    enum { HELD_MAX = 76 };
+    for (size_t len = 0; len <= 2 * HELD_MAX; len++) {
+        size_t out_len = 0, text_len = FIRST + NEXT + len;
+        size_t stream_len =
+            seal(stream, text_len, (struct pieces){FRAME, FRAME});
+        struct pieces bytes = {2 * FRAME, 1};
+        kmse_st st = open_stream(out, &out_len, stream, stream_len, bytes);
+        /* The last byte is the one after those that are held. */
+        if (len + TAG > HELD_MAX + 1)
+            expect_reason(st, KMSE_R_STREAM_PIECES);
+        else
+            expect_ok(st);
+        assert_int_equal(out_len,
+                         len + TAG > HELD_MAX + 1 ? FIRST + NEXT : text_len);
+        assert_memory_equal(out, plain, out_len);
+    }
+}
+
+/* As soon as it is seen, and verified frames alone came before. */
 static void uneven_pieces_are_refused(void **state)
 {
     (void)state;
@@ -300,6 +321,7 @@ int main(void)
         cmocka_unit_test(pieces_do_not_show_in_the_stream),
         cmocka_unit_test(a_short_stream_opens_in_every_split),
         cmocka_unit_test(a_field_opens_byte_by_byte),
+        cmocka_unit_test(the_last_frame_may_come_in_pieces),
         cmocka_unit_test(uneven_pieces_are_refused),
         cmocka_unit_test(long_pieces_cannot_be_written),
         cmocka_unit_test(one_buffer_takes_one_frame),

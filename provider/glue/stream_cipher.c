@@ -71,13 +71,19 @@ static kmse_st explain_open(kmse_st st, const struct kmse_cipher_ctx *ctx,
 
 /* --- writing ------------------------------------------------------------- */
 
-static kmse_st renew_gcm(struct kmse_cipher_ctx *ctx,
-                         const uint8_t salt[KMSE_STREAM_SALT_LEN])
+/* It holds the stream's key: no longer than there is one. */
+static void free_gcm(struct kmse_cipher_ctx *ctx)
 {
     struct stream_ctx *own = stream_of(ctx);
     kmse_gcm_free(own->gcm);
     own->gcm = NULL;
-    return kmse_lease_stream_gcm(ctx->lease, salt, &own->gcm);
+}
+
+static kmse_st renew_gcm(struct kmse_cipher_ctx *ctx,
+                         const uint8_t salt[KMSE_STREAM_SALT_LEN])
+{
+    free_gcm(ctx);
+    return kmse_lease_stream_gcm(ctx->lease, salt, &stream_of(ctx)->gcm);
 }
 
 /*
@@ -117,8 +123,10 @@ static kmse_st seal_update(struct kmse_cipher_ctx *ctx, uint8_t *out,
 static kmse_st seal_final(struct kmse_cipher_ctx *ctx, uint8_t *out,
                           size_t out_size, size_t *out_len)
 {
-    return kmse_stream_seal_final(&stream_of(ctx)->stream.seal, out, out_size,
-                                  out_len);
+    KMSE_TRY(kmse_stream_seal_final(&stream_of(ctx)->stream.seal, out, out_size,
+                                    out_len));
+    free_gcm(ctx);
+    return KMSE_OK;
 }
 
 /* EVP_Cipher has room for one block more than in_len: for one frame. */
@@ -162,6 +170,8 @@ static kmse_st open_final(struct kmse_cipher_ctx *ctx, uint8_t *out,
 {
     struct kmse_stream_open *open = &stream_of(ctx)->stream.open;
     kmse_st st = kmse_stream_open_final(open, out, out_size, out_len);
+    if (kmse_is_ok(st))
+        free_gcm(ctx);
     return explain_open(st, ctx, open, why);
 }
 
@@ -202,10 +212,8 @@ static void disown(struct kmse_cipher_ctx *copy)
 
 static void wipe(struct kmse_cipher_ctx *ctx)
 {
-    struct stream_ctx *own = stream_of(ctx);
-    kmse_gcm_free(own->gcm);
-    own->gcm = NULL;
-    OPENSSL_cleanse(&own->stream, sizeof(own->stream));
+    free_gcm(ctx);
+    OPENSSL_cleanse(&stream_of(ctx)->stream, sizeof(stream_of(ctx)->stream));
 }
 
 static const struct kmse_cipher_kind KIND = {

@@ -8,10 +8,11 @@
 #include "glue/provctx.h"
 #include "kms_envelope/params.h"
 
+#define PROPERTIES "provider=" KMSE_PROVIDER_NAME
+
 #define OWN_CIPHERS                                                            \
     {                                                                          \
-        KMSE_CIPHER_NAME, "provider=" KMSE_PROVIDER_NAME,                      \
-            kmse_cipher_functions,                                             \
+        KMSE_CIPHER_NAME, PROPERTIES, kmse_cipher_functions,                   \
             "envelope encryption under a KMS-wrapped data key"                 \
     }
 
@@ -24,21 +25,49 @@ static const OSSL_ALGORITHM CIPHERS[] = {
 static const OSSL_ALGORITHM CIPHERS_AND_AES[] = {
     OWN_CIPHERS,
 #define DROP_IN(name, fetched, names)                                          \
-    {names, "provider=" KMSE_PROVIDER_NAME, kmse_drop_in_##name##_functions,   \
+    {names, PROPERTIES, kmse_drop_in_##name##_functions,                       \
      fetched " whose key may be a handle"},
     KMSE_DROP_INS(DROP_IN)
 #undef DROP_IN
         {NULL, NULL, NULL, NULL},
 };
 
+static const OSSL_ALGORITHM KEYMGMTS[] = {
+    {KMSE_PKEY_NAME, PROPERTIES, kmse_keymgmt_functions,
+     "a reference to a named key"},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM STORES[] = {
+    {KMSE_STORE_SCHEME, PROPERTIES, kmse_store_functions,
+     "the keys of the folder"},
+    {NULL, NULL, NULL, NULL},
+};
+
+struct operation {
+    int id;
+    const OSSL_ALGORITHM *algorithms;
+};
+
+/* A key needs an instance with a ring; the legacy name's has none. */
+static const struct operation OF_KEYS[] = {
+    {OSSL_OP_KEYMGMT, KEYMGMTS},
+    {OSSL_OP_STORE, STORES},
+};
+enum { OF_KEYS_COUNT = sizeof(OF_KEYS) / sizeof(OF_KEYS[0]) };
+
 const OSSL_ALGORITHM *kmse_query_operation(void *vprovctx, int operation_id,
                                            int *no_cache)
 {
     const struct kmse_provctx *provctx = vprovctx;
     *no_cache = 0;
-    if (operation_id != OSSL_OP_CIPHER)
-        return NULL;
-    return provctx->config.drop_in ? CIPHERS_AND_AES : CIPHERS;
+    if (operation_id == OSSL_OP_CIPHER)
+        return provctx->config.drop_in ? CIPHERS_AND_AES : CIPHERS;
+    for (size_t i = 0; provctx->ring != NULL && i < OF_KEYS_COUNT; i++) {
+        if (OF_KEYS[i].id == operation_id)
+            return OF_KEYS[i].algorithms;
+    }
+    return NULL;
 }
 
 const OSSL_ITEM *kmse_get_reason_strings(void *provctx)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <openssl/core_names.h>
+#include <openssl/params.h>
 
 #include "glue/error.h"
 
@@ -75,16 +76,30 @@ static kmse_st check(const struct kmse_pkey *pkey, struct kmse_key *key,
     return st;
 }
 
+/* A reference from a file, on a machine that does not have the key. */
+static kmse_st not_here(const struct kmse_pkey *pkey, struct kmse_why *why)
+{
+    const char *name = pkey->reference.name,
+               *folder = pkey->provctx->config.keys;
+    return kmse_fail(why, KMSE_R_KEY_NOT_FOUND,
+                     "%s/%s.json is not there, and this reference to key %s "
+                     "has no wrapped copies with it: bring the key file, or a "
+                     "reference written from %s:%s?copies=yes",
+                     folder, name, name, KMSE_STORE_SCHEME, name);
+}
+
 static kmse_st find(const struct kmse_pkey *pkey, struct kmse_key **key,
                     struct kmse_why *why)
 {
     struct kmse_ring *ring = pkey->provctx->ring;
     struct kmse_key *found = NULL;
     KMSE_TRY(kmse_ring_ready(ring));
-    kmse_st st = kmse_ring_find(ring, pkey->reference.name, &found, why);
-    if (st.reason == KMSE_R_KEY_NOT_FOUND && pkey->carried != NULL)
-        st = kmse_ring_find_carried(ring, pkey->reference.name, pkey->carried,
-                                    pkey->carried_len, &found, why);
+    const char *name = pkey->reference.name;
+    kmse_st st = kmse_ring_find(ring, name, &found, why);
+    if (st.reason == KMSE_R_KEY_NOT_FOUND)
+        st = pkey->carried != NULL ? kmse_ring_find_carried(
+                 ring, name, pkey->carried, pkey->carried_len, &found, why)
+                                   : not_here(pkey, why);
     if (kmse_is_ok(st))
         st = check(pkey, found, why);
     if (kmse_is_ok(st))
@@ -166,10 +181,21 @@ bool kmse_pkey_equal(const struct kmse_pkey *a, const struct kmse_pkey *b)
 
 /* --- handing over ------------------------------------------------------- */
 
-OSSL_PARAM kmse_pkey_by_reference(struct kmse_pkey **pkey)
+int kmse_pkey_give(struct kmse_pkey *pkey, int object_type,
+                   OSSL_CALLBACK *callback, void *arg)
 {
-    return OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, pkey,
-                                             sizeof(*pkey));
+    char data_type[] = KMSE_PKEY_NAME;
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &object_type),
+        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, data_type,
+                                         0),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &pkey,
+                                          sizeof(pkey)),
+        OSSL_PARAM_construct_end(),
+    };
+    int ok = callback(params, arg);
+    kmse_pkey_release(pkey); /* NULL, once it was taken */
+    return ok;
 }
 
 struct kmse_pkey *kmse_pkey_take(const void *reference, size_t reference_len)

@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 
-#include <openssl/params.h>
+#include <openssl/core.h>
 
 #include "glue/provctx.h"
 #include "glue/reference.h"
@@ -56,10 +56,13 @@ kmse_st kmse_pkey_snapshot(struct kmse_pkey *pkey,
 bool kmse_pkey_equal(const struct kmse_pkey *a, const struct kmse_pkey *b);
 
 /*
- * By reference from a store, a decoder or a generator to keymgmt and skeymgmt:
- * the address of a pointer, which is NULL once the pkey was taken.
+ * From a store or a decoder, by OpenSSL's callback, to keymgmt: it is given a
+ * reference, the address of a pointer, which is NULL once the pkey was taken.
+ * The caller's own reference goes. object_type: OSSL_OBJECT_PKEY, or another
+ * whose management takes it.
  */
-OSSL_PARAM kmse_pkey_by_reference(struct kmse_pkey **pkey);
+int kmse_pkey_give(struct kmse_pkey *pkey, int object_type,
+                   OSSL_CALLBACK *callback, void *arg);
 struct kmse_pkey *kmse_pkey_take(const void *reference, size_t reference_len);
 
 /* Raise what went wrong with that key, and return 0. */

@@ -108,25 +108,6 @@ static int give_name(struct store *store, OSSL_CALLBACK *callback, void *arg)
     return callback(params, arg);
 }
 
-/* Taken by keymgmt, if OpenSSL gets so far. */
-static int give_pkey(struct store *store, OSSL_CALLBACK *callback, void *arg)
-{
-    char data_type[] = KMSE_PKEY_NAME;
-    int type = OSSL_OBJECT_PKEY;
-    struct kmse_pkey *pkey = store->pkey;
-    store->pkey = NULL;
-    const OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, data_type,
-                                         0),
-        kmse_pkey_by_reference(&pkey),
-        OSSL_PARAM_construct_end(),
-    };
-    int ok = callback(params, arg);
-    kmse_pkey_release(pkey);
-    return ok;
-}
-
 static bool wants_pkey(const struct store *store)
 {
     return store->expected == 0 || store->expected == OSSL_STORE_INFO_PKEY
@@ -141,10 +122,11 @@ static int load(void *loaderctx, OSSL_CALLBACK *callback, void *arg,
     (void)passphrase_arg;
     if (store->next_name < store->name_count)
         return give_name(store, callback, arg);
-    if (store->pkey != NULL && wants_pkey(store))
-        return give_pkey(store, callback, arg);
-    kmse_pkey_release(store->pkey);
+    struct kmse_pkey *pkey = store->pkey;
     store->pkey = NULL;
+    if (pkey != NULL && wants_pkey(store))
+        return kmse_pkey_give(pkey, OSSL_OBJECT_PKEY, callback, arg);
+    kmse_pkey_release(pkey);
     return 0; /* and at its end, which is no error */
 }
 

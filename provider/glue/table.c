@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "glue/error.h"
+#include "glue/pkey_form.h"
 #include "glue/provctx.h"
 #include "kms_envelope/params.h"
 
@@ -38,6 +39,37 @@ static const OSSL_ALGORITHM KEYMGMTS[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+static const OSSL_ALGORITHM ASYM_CIPHERS[] = {
+    {KMSE_PKEY_NAME, PROPERTIES, kmse_asym_cipher_functions,
+     "a whole message with one call"},
+    {NULL, NULL, NULL, NULL},
+};
+
+#define OUTPUT(as) PROPERTIES ",output=" as
+
+static const OSSL_ALGORITHM ENCODERS[] = {
+    {KMSE_PKEY_NAME, OUTPUT("text"), kmse_text_encoder_functions,
+     "a key and its versions, for people"},
+    {KMSE_PKEY_NAME, OUTPUT("pem,structure=PrivateKeyInfo"),
+     kmse_pem_encoder_functions, "a reference to a key"},
+    {KMSE_PKEY_NAME, OUTPUT("der,structure=PrivateKeyInfo"),
+     kmse_der_encoder_functions, "a reference to a key"},
+    {KMSE_PKEY_NAME, OUTPUT("pem,structure=SubjectPublicKeyInfo"),
+     kmse_public_encoder_functions, "refused: there is no public half"},
+    {KMSE_PKEY_NAME, OUTPUT("der,structure=SubjectPublicKeyInfo"),
+     kmse_public_encoder_functions, "refused: there is no public half"},
+    {NULL, NULL, NULL, NULL},
+};
+
+/* Decoders are called after what they make: the first one makes DER. */
+static const OSSL_ALGORITHM DECODERS[] = {
+    {"DER", PROPERTIES ",input=pem", kmse_pem_decoder_functions,
+     "PEM of a " KMSE_PEM_LABEL},
+    {KMSE_PKEY_NAME, PROPERTIES ",input=der,structure=" KMSE_FORM_STRUCTURE,
+     kmse_der_decoder_functions, "a reference to a key"},
+    {NULL, NULL, NULL, NULL},
+};
+
 static const OSSL_ALGORITHM STORES[] = {
     {KMSE_STORE_SCHEME, PROPERTIES, kmse_store_functions,
      "the keys of the folder"},
@@ -51,7 +83,8 @@ struct operation {
 
 /* A key needs an instance with a ring; the legacy name's has none. */
 static const struct operation OF_KEYS[] = {
-    {OSSL_OP_KEYMGMT, KEYMGMTS},
+    {OSSL_OP_KEYMGMT, KEYMGMTS}, {OSSL_OP_ASYM_CIPHER, ASYM_CIPHERS},
+    {OSSL_OP_ENCODER, ENCODERS}, {OSSL_OP_DECODER, DECODERS},
     {OSSL_OP_STORE, STORES},
 };
 enum { OF_KEYS_COUNT = sizeof(OF_KEYS) / sizeof(OF_KEYS[0]) };

@@ -109,16 +109,18 @@ static kmse_st bad_form(const char *problem, struct kmse_why *why)
     return kmse_fail(why, KMSE_R_ENCODING, "not a key as a file: %s", problem);
 }
 
-/* One key, and nothing that only a key of the folder can be asked. */
+/* One key, in the one way that it is written. */
 static kmse_st take_reference(struct kmse_pkey_form *form, struct der text,
                               struct kmse_why *why)
 {
-    char uri[KMSE_REFERENCE_LEN] = "";
+    char uri[KMSE_REFERENCE_LEN] = "", again[KMSE_REFERENCE_LEN];
     if (text.left >= sizeof(uri) || memchr(text.at, '\0', text.left) != NULL)
         return bad_form("no reference to a key", why);
     memcpy(uri, text.at, text.left);
     KMSE_TRY(kmse_reference_parse(&form->reference, uri, why));
-    if (form->reference.name[0] == '\0' || form->reference.with_copies)
+    kmse_reference_print(again, &form->reference);
+    if (form->reference.name[0] == '\0' || form->reference.with_copies
+        || strcmp(uri, again) != 0)
         return bad_form("no reference to one key", why);
     return KMSE_OK;
 }

@@ -261,7 +261,7 @@ static void check_length(EVP_PKEY *pkey, const struct guard *guard, size_t len)
 
     struct evp_text sealed = {message, message_len};
     EXPECT(pkey_crypt(env.libctx, pkey, 0, NO_AAD, sealed, NULL, &asked));
-    assert_int_equal(asked, len);
+    assert_int_equal(asked, len > 0 ? len : 1); /* who is told 0 never calls */
     if (len > 0) {
         short_len = len - 1;
         out = fresh(guard, len - 1);

@@ -158,9 +158,13 @@ static kmse_st read_form(struct kmse_pkey_form *form, struct der in,
                          struct kmse_why *why)
 {
     struct der all, uri, id, json;
-    if (!read_value(&in, TAG_SEQUENCE, &all) || in.left != 0
-        || !read_format(&all) || !read_value(&all, TAG_UTF8, &uri)
-        || !read_value(&all, TAG_OCTETS, &id) || id.left != KMSE_KEY_ID_LEN)
+    if (!read_value(&in, TAG_SEQUENCE, &all) || in.left != 0)
+        return bad_form("not its DER", why);
+    if (!read_format(&all))
+        return bad_form("an unknown format; was it written by a newer release?",
+                        why);
+    if (!read_value(&all, TAG_UTF8, &uri) || !read_value(&all, TAG_OCTETS, &id)
+        || id.left != KMSE_KEY_ID_LEN)
         return bad_form("not its DER", why);
     KMSE_TRY(take_reference(form, uri, why));
     memcpy(form->id, id.at, KMSE_KEY_ID_LEN);

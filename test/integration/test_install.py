@@ -68,7 +68,7 @@ def test_the_tool_and_the_headers_are_installed(stage):
 
 
 def test_the_manual_pages_are_installed(stage):
-    assert len(MAN_PAGES) == 5
+    assert len(MAN_PAGES) == 6
     for name in MAN_PAGES:
         section = pathlib.Path(name).suffix[1:]
         assert (stage / f"usr/share/man/man{section}" / name).is_file()

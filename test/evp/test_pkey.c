@@ -460,6 +460,7 @@ static void a_child_uses_its_parents_key(void **state)
         len = ROOM;
         int ok = pkey_crypt(env.libctx, pkey, 1, NO_AAD, TEXT, of_child, &len);
         ok = ok && write(ends[1], of_child, len) == (ssize_t)len;
+        EVP_PKEY_free(pkey);
         _exit(ok ? 0 : 1);
     }
     len = ROOM;

@@ -222,8 +222,11 @@ static void copies_do_not_stand_for_another_key_of_the_folder(void **state)
     size_t len = sizeof(out);
     write_key(env.libctx, WITH_COPIES, "PEM", &file);
     EVP_PKEY *pkey = read_key(other.libctx, &file);
+    EVP_PKEY *of_folder = pkey_expect(other.libctx, URI);
     REFUSED(pkey_crypt(other.libctx, pkey, 1, NO_AAD, TEXT, out, &len),
             "is another key than the one");
+    assert_int_equal(EVP_PKEY_eq(pkey, of_folder), 0);
+    EVP_PKEY_free(of_folder);
     EVP_PKEY_free(pkey);
 }
 
@@ -264,6 +267,11 @@ static void a_damaged_file_is_no_key(void **state)
     damaged.at[40] = '*';
     REFUSED(read_key(env.libctx, &damaged) != NULL, "not base64");
     write_key(env.libctx, WITH_COPIES, "DER", &file);
+    damaged = file;
+    /* Its id: behind the header, "kms-envelope reference 1", and the URI. */
+    damaged.at[4 + 26 + 2 + sizeof(URI) - 1 + 2] ^= 1;
+    REFUSED(read_key(env.libctx, &damaged) != NULL,
+            "its key file has another id");
     file.at[file.len - 3] ^= 1; /* in the key file */
     REFUSED(read_key(env.libctx, &file) != NULL, "the key file in the key");
 }

@@ -377,6 +377,35 @@ static void more_than_one_call_can_take_is_refused(void **state)
     EVP_PKEY_free(pkey);
 }
 
+/* How many messages are made before the limit. */
+static unsigned count_messages(const char *settings)
+{
+    struct evp_env limited;
+    uint8_t message[ROOM];
+    size_t len = ROOM;
+    unsigned made = 0;
+    evp_env_open(&limited, settings);
+    EVP_PKEY *pkey = pkey_expect(limited.libctx, URI);
+    while (
+        made < 10
+        && pkey_crypt(limited.libctx, pkey, 1, NO_AAD, TEXT, message, &len)) {
+        made++;
+        len = ROOM;
+    }
+    REFUSED(0, "reached its limit");
+    EVP_PKEY_free(pkey);
+    evp_env_close(&limited);
+    return made;
+}
+
+static void limits_hold_for_one_call_too(void **state)
+{
+    (void)state;
+    assert_int_equal(count_messages("max-messages = 3"), 3);
+    assert_int_equal(sizeof(EMAIL), 17);
+    assert_int_equal(count_messages("max-bytes = 40"), 2);
+}
+
 static void a_context_goes_on_and_is_copied(void **state)
 {
     (void)state;
@@ -492,6 +521,7 @@ int main(void)
         PKEY_TEST(no_byte_of_a_changed_message_comes_out),
         PKEY_TEST(input_and_output_may_be_one_buffer),
         PKEY_TEST(more_than_one_call_can_take_is_refused),
+        PKEY_TEST(limits_hold_for_one_call_too),
         PKEY_TEST(a_context_goes_on_and_is_copied),
         PKEY_TEST(a_confined_key_does_one_version),
         PKEY_TEST(another_key_of_the_name_is_not_taken_for_it),

@@ -2,6 +2,7 @@
 /* Keys made by EVP_PKEY_generate, shown as text, and carried as files. */
 #include "pkey_test.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -172,6 +173,63 @@ static void with_its_copies_it_works_where_it_is_not_known(void **state)
     EVP_PKEY_free(first);
     /* But no key of the folder: the cipher does not find it. */
     REFUSED(pkey_load(other.libctx, URI) != NULL, "emails.json: No such file");
+}
+
+enum { THREADS = 6, ROUNDS = 20 };
+
+struct meeting {
+    pthread_barrier_t barrier;
+    EVP_PKEY *pkey;
+    const struct bytes *file, *message;
+};
+
+static int open_it(EVP_PKEY *pkey, const struct bytes *message)
+{
+    uint8_t plain[ROOM];
+    size_t len = sizeof(plain);
+    return pkey_crypt(other.libctx, pkey, 0, NO_AAD,
+                      (struct evp_text){message->at, message->len}, plain, &len)
+           && len == sizeof(EMAIL) && memcmp(plain, EMAIL, len) == 0;
+}
+
+/* All at once look for the key of one object, and each of one of its own. */
+static void *meet(void *arg)
+{
+    static char failed;
+    struct meeting *meeting = arg;
+    bool ok = true;
+    pthread_barrier_wait(&meeting->barrier);
+    for (int i = 0; ok && i < ROUNDS; i++) {
+        EVP_PKEY *own = read_key(other.libctx, meeting->file);
+        ok = own != NULL && open_it(meeting->pkey, meeting->message)
+             && open_it(own, meeting->message);
+        EVP_PKEY_free(own);
+    }
+    return ok ? NULL : &failed;
+}
+
+static void threads_meet_at_a_key_that_was_brought(void **state)
+{
+    (void)state;
+    struct bytes file, message;
+    pthread_t threads[THREADS];
+    seal_here(&message);
+    write_key(env.libctx, WITH_COPIES, "PEM", &file);
+    forget_there();
+    struct meeting meeting = {.file = &file, .message = &message};
+    meeting.pkey = read_key(other.libctx, &file);
+    EXPECT(meeting.pkey != NULL);
+    pthread_barrier_init(&meeting.barrier, NULL, THREADS);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, meet, &meeting), 0);
+    for (int i = 0; i < THREADS; i++) {
+        void *failed = NULL;
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+    pthread_barrier_destroy(&meeting.barrier);
+    assert_int_equal(evp_env_kms_calls(other.libctx), 1);
+    EVP_PKEY_free(meeting.pkey);
 }
 
 static void what_it_encrypts_there_opens_here(void **state)
@@ -434,6 +492,7 @@ int main(void)
         FILE_TEST(a_key_comes_back_from_its_file),
         FILE_TEST(pem_functions_of_old_take_it),
         FILE_TEST(with_its_copies_it_works_where_it_is_not_known),
+        FILE_TEST(threads_meet_at_a_key_that_was_brought),
         FILE_TEST(what_it_encrypts_there_opens_here),
         FILE_TEST(a_reference_alone_says_what_is_missing),
         FILE_TEST(copies_do_not_stand_for_another_key_of_the_folder),

@@ -2,6 +2,7 @@
 /* One key: its file, read and watched, and its life. cache.c has the rest. */
 #include "keyring/key.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -287,6 +288,16 @@ kmse_st kmse_key_new_carried(struct kmse_key **key, const char *name,
     }
     *key = made;
     return KMSE_OK;
+}
+
+void kmse_key_print_origin(char out[KMSE_ORIGIN_LEN],
+                           const struct kmse_key *key)
+{
+    if (key->is_carried)
+        snprintf(out, KMSE_ORIGIN_LEN, "%s", KMSE_CARRIED_ORIGIN);
+    else
+        snprintf(out, KMSE_ORIGIN_LEN, "%s/%s.json",
+                 key->environment->options.folder, key->name);
 }
 
 void kmse_key_free(struct kmse_key *key)

@@ -94,6 +94,11 @@ kmse_st kmse_key_new_carried(struct kmse_key **key, const char *name,
                              struct kmse_why *why) KMSE_MUST_CHECK;
 void kmse_key_free(struct kmse_key *key);
 
+/* Where its file is, for messages. */
+enum { KMSE_ORIGIN_LEN = 512 };
+void kmse_key_print_origin(char out[KMSE_ORIGIN_LEN],
+                           const struct kmse_key *key);
+
 /* Over a fork: hold the mutex; in the child forget unwraps under way. */
 void kmse_key_prepare_fork(struct kmse_key *key);
 void kmse_key_parent(struct kmse_key *key);

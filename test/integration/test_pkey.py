@@ -245,7 +245,7 @@ def test_copies_of_old_do_not_know_a_new_version(here, there):
     here.pkey("kms-envelope:emails?copies=yes", "-out", file)
     here.rotate()
     message = here.encrypt(EMAIL)
-    assert "key emails has no version 2" in there.open_fails(file, message)
+    assert "key emails has no version 2 in the key file in the key" in there.open_fails(file, message)
     assert here.open(file, message) == EMAIL, "the folder's file is newer, and counts"
 
 

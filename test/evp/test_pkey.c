@@ -3,6 +3,7 @@
 #include "pkey_test.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -503,6 +504,50 @@ static void a_child_uses_its_parents_key(void **state)
     EVP_PKEY_free(pkey);
 }
 
+/* libcrypto keeps the provider for as long as a key needs it. */
+static void a_key_outlives_its_library_context(void **state)
+{
+    (void)state;
+    uint8_t message[ROOM];
+    size_t len = ROOM;
+    OSSL_LIB_CTX *libctx = evp_env_load(&env);
+    EVP_PKEY *pkey = pkey_expect(libctx, URI);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(libctx, pkey, NULL);
+    EXPECT(EVP_PKEY_encrypt_init(ctx));
+    OSSL_LIB_CTX_free(libctx);
+
+    EXPECT(EVP_PKEY_encrypt(ctx, message, &len, EMAIL, sizeof(EMAIL)));
+    assert_int_equal(pkey_number(pkey, "newest-version"), 1);
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(pkey);
+}
+
+/* Static, so that leak checkers see that it is not lost. */
+static EVP_PKEY *left_pkey;
+
+static void free_late(void)
+{
+    EVP_PKEY_free(left_pkey);
+}
+
+static void a_process_may_free_it_last_or_never(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        int status = -1;
+        pid_t child = fork();
+        if (child == 0) {
+            left_pkey = pkey_load(env.libctx, URI);
+            if (late != 0)
+                atexit(free_late);
+            OPENSSL_cleanup();
+            exit(left_pkey != NULL ? 0 : 1);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+}
+
 int main(void)
 {
 #define PKEY_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -526,6 +571,8 @@ int main(void)
         PKEY_TEST(a_confined_key_does_one_version),
         PKEY_TEST(another_key_of_the_name_is_not_taken_for_it),
         PKEY_TEST(a_child_uses_its_parents_key),
+        PKEY_TEST(a_key_outlives_its_library_context),
+        PKEY_TEST(a_process_may_free_it_last_or_never),
     };
     return cmocka_run_group_tests(TESTS, NULL, NULL);
 }

@@ -36,6 +36,8 @@ class KeySite(Site):
 
     def list(self):
         lines = self.ok("openssl", "storeutl", "-noout", "kms-envelope:").decode().splitlines()
+        if not lines:  # of nothing, OpenSSL from 3.5 on does not say the total
+            return []
         names = [re.fullmatch(r"\d+: Name: (kms-envelope:.*)", line) for line in lines[:-1]]
         assert lines[-1] == f"Total found: {len(names)}"
         return [name.group(1) for name in names]
@@ -134,7 +136,7 @@ def test_storeutl_of_an_empty_folder_finds_nothing(there):
 def test_storeutl_loads_a_key_and_shows_it(here):
     shown = here.ok("openssl", "storeutl", "-text", "-noout", "kms-envelope:emails").decode()
     assert "KMS-ENVELOPE key: emails" in shown and "Total found: 1" in shown
-    assert "Total found: 0" in here.ok("openssl", "storeutl", "-certs", "kms-envelope:emails").decode()
+    assert b"Pkey" not in here.ok("openssl", "storeutl", "-certs", "kms-envelope:emails")
 
 
 @pytest.mark.parametrize(

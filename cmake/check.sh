@@ -140,6 +140,7 @@ staged_install()
         /usr/share/man/man1/kms-envelope.1 \
         /usr/share/man/man5/kms-envelope-keyfile.5 \
         /usr/share/man/man7/EVP_CIPHER-KMS-ENVELOPE.7 \
+        /usr/share/man/man7/EVP_PKEY-KMS-ENVELOPE.7 \
         /usr/share/man/man7/OSSL_PROVIDER-kms-envelope.7 \
         /usr/include/kms_envelope/format.h \
         /usr/share/doc/kms-envelope/openssl.cnf.example; do

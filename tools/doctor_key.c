@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "tools/duration.h"
+#include "base/age.h"
 
 enum { WRITE_BY_OTHERS = 0022, CLOCK_SKEW_S = 60, SUBJECT_LEN = 160 };
 

@@ -48,12 +48,3 @@ void kmse_duration_print(char out[KMSE_DURATION_LEN], int64_t seconds)
     snprintf(out, KMSE_DURATION_LEN, "%" PRId64 "%c",
              seconds / UNITS[i].seconds, UNITS[i].letter);
 }
-
-void kmse_age_print(char out[KMSE_AGE_LEN], int64_t seconds)
-{
-    size_t i = UNIT_COUNT - 1;
-    while (i > 0 && seconds < 2 * UNITS[i].seconds)
-        i--;
-    snprintf(out, KMSE_AGE_LEN, "%" PRId64 "%c", seconds / UNITS[i].seconds,
-             UNITS[i].letter);
-}

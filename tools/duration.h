@@ -10,7 +10,6 @@
 enum {
     KMSE_DURATION_MAX_S = 3660 * 86400,
     KMSE_DURATION_LEN = 24,
-    KMSE_AGE_LEN = 24,
 };
 
 /*
@@ -21,8 +20,5 @@ kmse_st kmse_duration_parse(int64_t *seconds, const char *text) KMSE_MUST_CHECK;
 
 /* So that it is read again as the same: "90d", "36h", "61s". */
 void kmse_duration_print(char out[KMSE_DURATION_LEN], int64_t seconds);
-
-/* "12s", "5m", "3h", "40d": in the largest unit that it fills twice. */
-void kmse_age_print(char out[KMSE_AGE_LEN], int64_t seconds);
 
 #endif

@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
+#include "base/age.h"
 #include "tools/common.h"
-#include "tools/duration.h"
 #include "tools/usage.h"
 
 /* Before, not after: the clock of this line may be later than the file's. */

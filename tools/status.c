@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/age.h"
 #include "tools/common.h"
-#include "tools/duration.h"
 #include "tools/status_live.h"
 #include "tools/usage.h"
 #include "tools/verbs.h"
@@ -17,13 +17,6 @@ enum {
     ROTATION_LEN = sizeof("due in ") + KMSE_AGE_LEN,
     WARNING_LEN = 64,
 };
-
-const char *kmse_status_state(const struct kmse_version *version, int64_t now_s)
-{
-    if (version->state == KMSE_VERSION_ACTIVE && version->active_from_s > now_s)
-        return "pending";
-    return kmse_version_state_name(version->state);
-}
 
 /* By policy; of the newest version alone, since the next follows that. */
 static void print_rotation(char out[ROTATION_LEN],
@@ -56,9 +49,9 @@ static void print_version(const struct kmse_status *status,
     kmse_time_print(from, version->active_from_s);
     kmse_age_print(age, now_s - version->created_s);
     print_rotation(rotation, status, file, version);
-    int column =
-        printf("%-*s  %7s  %-9s  %-20s  %5s  %-12s", name_width, file->name,
-               number, kmse_status_state(version, now_s), from, age, rotation);
+    int column = printf(
+        "%-*s  %7s  %-9s  %-20s  %5s  %-12s", name_width, file->name, number,
+        kmse_version_state_at(version, now_s), from, age, rotation);
     for (size_t i = 0; i < version->copy_count; i++) {
         const struct kmse_copy *copy = &version->copies[i];
         printf("%*s  %s%s", i > 0 ? column : 0, "", copy->kms,

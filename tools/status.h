@@ -14,10 +14,6 @@ struct kmse_status {
     int64_t now_s;
 };
 
-/* As in the key file; or "pending": its time has not come. */
-const char *kmse_status_state(const struct kmse_version *version,
-                              int64_t now_s);
-
 /* JSON of all these keys, to stdout. */
 kmse_st
 kmse_status_print_json(const struct kmse_status *status) KMSE_MUST_CHECK;

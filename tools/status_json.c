@@ -71,7 +71,7 @@ static bool add_version(cJSON *versions, const struct kmse_keyfile *file,
     bool encrypts = version == kmse_keyfile_current(file, now_s);
     int64_t age_s = now_s > version->created_s ? now_s - version->created_s : 0;
     return add_count(object, "number", version->number)
-           && add_text(object, "state", kmse_status_state(version, now_s))
+           && add_text(object, "state", kmse_version_state_at(version, now_s))
            && cJSON_AddBoolToObject(object, "encrypts", encrypts) != NULL
            && add_time(object, "created", version->created_s)
            && add_time(object, "active-from", version->active_from_s)

@@ -27,6 +27,49 @@
 #define KMSE_PARAM_KEY_NAME    "key-name"
 #define KMSE_PARAM_KEY_VERSION "key-version"
 
+/* EVP_PKEY, and its OSSL_STORE: kms-envelope:NAME. */
+#define KMSE_PKEY_NAME    "KMS-ENVELOPE"
+#define KMSE_STORE_SCHEME "kms-envelope"
+
+/*
+ * Parameters of an EVP_PKEY, which refers to a key: to be read, and by
+ * EVP_PKEY_todata. EVP_PKEY_fromdata takes the first three.
+ *   key-name          utf8 string
+ *   key-version       uint           the one it is confined to; 0: none
+ *   key-id            octet string   16 bytes, the same wherever the key goes
+ *   newest-version    uint           the highest number there is
+ *   current-version   uint           the one that encrypts now; 0: none does
+ *   versions          uint           how many there are,
+ *   active-versions   uint           and how many of them decrypt
+ *   copies            int            1: its PEM form has the wrapped copies
+ *   max-size          int            the longest message of EVP_PKEY_encrypt
+ */
+#define KMSE_PARAM_KEY_ID          "key-id"
+#define KMSE_PARAM_NEWEST_VERSION  "newest-version"
+#define KMSE_PARAM_CURRENT_VERSION "current-version"
+#define KMSE_PARAM_VERSIONS        "versions"
+#define KMSE_PARAM_ACTIVE_VERSIONS "active-versions"
+#define KMSE_PARAM_COPIES          "copies"
+#define KMSE_PKEY_MAX_SIZE         (64 << 20)
+
+/*
+ * Parameters for making a key (EVP_PKEY_CTX, openssl genpkey -pkeyopt).
+ *   key          utf8 string   its name
+ *   master-key   utf8 string   a master key's URI; set again: one more
+ *   context      utf8 string   NAME=VALUE of the encryption context; likewise
+ *   copies       utf8 string   yes: its PEM form has the wrapped copies
+ */
+#define KMSE_PARAM_GEN_KEY        "key"
+#define KMSE_PARAM_GEN_MASTER_KEY "master-key"
+#define KMSE_PARAM_GEN_CONTEXT    "context"
+
+/*
+ * A parameter of an EVP_PKEY_CTX that encrypts or decrypts, beside key-name and
+ * key-version as a cipher's context has them.
+ *   aad   octet string   additional data of the next message
+ */
+#define KMSE_PARAM_AAD "aad"
+
 /*
  * Parameters of the OSSL_PROVIDER (OSSL_PROVIDER_get_params).
  *   keys, default-key   utf8 ptr   as configured

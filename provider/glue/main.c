@@ -40,6 +40,15 @@ void kmse_core_read(struct kmse_core *core, const OSSL_CORE_HANDLE *handle,
         case OSSL_FUNC_CORE_VSET_ERROR:
             core->vset_error = OSSL_FUNC_core_vset_error(in);
             break;
+        case OSSL_FUNC_BIO_READ_EX:
+            core->bio_read_ex = OSSL_FUNC_BIO_read_ex(in);
+            break;
+        case OSSL_FUNC_BIO_WRITE_EX:
+            core->bio_write_ex = OSSL_FUNC_BIO_write_ex(in);
+            break;
+        case OSSL_FUNC_BIO_GETS:
+            core->bio_gets = OSSL_FUNC_BIO_gets(in);
+            break;
         default:
             break;
         }

@@ -15,6 +15,9 @@ struct kmse_core {
     OSSL_FUNC_core_new_error_fn *new_error;
     OSSL_FUNC_core_set_error_debug_fn *set_error_debug;
     OSSL_FUNC_core_vset_error_fn *vset_error;
+    OSSL_FUNC_BIO_read_ex_fn *bio_read_ex;
+    OSSL_FUNC_BIO_write_ex_fn *bio_write_ex;
+    OSSL_FUNC_BIO_gets_fn *bio_gets;
 };
 
 /*
@@ -33,5 +36,14 @@ void kmse_core_read(struct kmse_core *core, const OSSL_CORE_HANDLE *handle,
 
 extern const OSSL_DISPATCH kmse_cipher_functions[];
 extern const OSSL_DISPATCH kmse_stream_cipher_functions[];
+extern const OSSL_DISPATCH kmse_keymgmt_functions[];
+extern const OSSL_DISPATCH kmse_asym_cipher_functions[];
+extern const OSSL_DISPATCH kmse_store_functions[];
+extern const OSSL_DISPATCH kmse_text_encoder_functions[];
+extern const OSSL_DISPATCH kmse_pem_encoder_functions[];
+extern const OSSL_DISPATCH kmse_der_encoder_functions[];
+extern const OSSL_DISPATCH kmse_public_encoder_functions[];
+extern const OSSL_DISPATCH kmse_pem_decoder_functions[];
+extern const OSSL_DISPATCH kmse_der_decoder_functions[];
 
 #endif

@@ -86,19 +86,19 @@ static int reason_against(enum kmse_version_state state)
 kmse_st kmse_locked_check_state(const struct kmse_key *key, uint32_t number,
                                 struct kmse_why *why)
 {
-    const char *folder = key->environment->options.folder;
+    char origin[KMSE_ORIGIN_LEN];
     const struct kmse_version *version =
         kmse_keyfile_find(key->snapshot->file, number);
+    if (version != NULL && version->state == KMSE_VERSION_ACTIVE)
+        return KMSE_OK; /* nearly always: nothing to print */
+    kmse_key_print_origin(origin, key);
     if (version == NULL)
         return kmse_fail(why, KMSE_R_KEY_VERSION_UNKNOWN,
-                         "key %s has no version %u in %s/%s.json; was it "
-                         "encrypted with another key, or is the file old?",
-                         key->name, number, folder, key->name);
-    int reason = reason_against(version->state);
-    return reason == 0
-               ? KMSE_OK
-               : kmse_fail(why, reason, "key %s, version %u (%s/%s.json)",
-                           key->name, number, folder, key->name);
+                         "key %s has no version %u in %s; was it encrypted "
+                         "with another key, or is the file old?",
+                         key->name, number, origin);
+    return kmse_fail(why, reason_against(version->state),
+                     "key %s, version %u (%s)", key->name, number, origin);
 }
 
 /* What may be used for no message still proves the file. */
@@ -226,12 +226,14 @@ static kmse_st locked_current(struct kmse_key *key, uint32_t *number,
     const struct kmse_clock *clock = key->environment->clock;
     const struct kmse_version *current =
         kmse_keyfile_current(key->snapshot->file, clock->wall_s(clock->arg));
-    if (current == NULL)
+    if (current == NULL) {
+        char origin[KMSE_ORIGIN_LEN];
+        kmse_key_print_origin(origin, key);
         return kmse_fail(why, KMSE_R_KEY_NO_ACTIVE_VERSION,
-                         "key %s: no version in %s/%s.json is active now; "
-                         "check the clock, or kms-envelope rotate %s",
-                         key->name, key->environment->options.folder, key->name,
-                         key->name);
+                         "key %s: no version in %s is active now; check the "
+                         "clock, or kms-envelope rotate %s",
+                         key->name, origin, key->name);
+    }
     *number = current->number;
     return KMSE_OK;
 }

@@ -2,6 +2,7 @@
 /* One key: its file, read and watched, and its life. cache.c has the rest. */
 #include "keyring/key.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +54,30 @@ static kmse_st snapshot_read(struct kmse_snapshot **snapshot,
     }
     *snapshot = made;
     return KMSE_OK;
+}
+
+static kmse_st snapshot_parse(struct kmse_snapshot **snapshot, const char *name,
+                              const char *json, size_t json_len,
+                              struct kmse_why *why)
+{
+    struct kmse_snapshot *made = calloc(1, sizeof(*made));
+    if (made == NULL)
+        return KMSE_ERR(KMSE_R_MEMORY);
+    atomic_init(&made->references, 1);
+    kmse_st st = kmse_keyfile_parse(&made->file, json, json_len, name,
+                                    KMSE_CARRIED_ORIGIN, why);
+    if (!kmse_is_ok(st)) {
+        kmse_snapshot_release(made);
+        return st;
+    }
+    *snapshot = made;
+    return KMSE_OK;
+}
+
+const struct kmse_keyfile *
+kmse_snapshot_file(const struct kmse_snapshot *snapshot)
+{
+    return snapshot->file;
 }
 
 /* --- the file ----------------------------------------------------------- */
@@ -189,6 +214,8 @@ static void look_at_file(struct kmse_key *key)
 {
     struct kmse_why why = {""};
     struct kmse_file_mark mark;
+    if (key->is_carried)
+        return;
     kmse_st st = kmse_keyfile_stat(key->environment->options.folder, key->name,
                                    &mark, &why);
     if (kmse_is_ok(st) && is_same_file(key, &mark))
@@ -232,9 +259,23 @@ void kmse_key_look_at_file_if_due(struct kmse_key *key)
     kmse_key_look_at_file(key);
 }
 
-kmse_st kmse_key_new(struct kmse_key **key, const char *name,
-                     const struct kmse_key_environment *environment,
-                     struct kmse_why *why)
+kmse_st kmse_key_snapshot(struct kmse_key *key, struct kmse_snapshot **snapshot,
+                          struct kmse_why *why)
+{
+    kmse_key_look_at_file(key);
+    pthread_mutex_lock(&key->mutex);
+    kmse_st st = key->reload_failed;
+    if (kmse_is_ok(st))
+        *snapshot = kmse_snapshot_acquire(key->snapshot);
+    else if (why != NULL && key->reload_why != NULL)
+        *why = *key->reload_why;
+    pthread_mutex_unlock(&key->mutex);
+    return st;
+}
+
+/* Without a file yet: kmse_key_free wants nothing of one. */
+static kmse_st key_make(struct kmse_key **key, const char *name,
+                        const struct kmse_key_environment *environment)
 {
     struct kmse_key *made = calloc(1, sizeof(*made));
     if (made == NULL)
@@ -249,8 +290,17 @@ kmse_st kmse_key_new(struct kmse_key **key, const char *name,
         return KMSE_ERR(KMSE_R_MEMORY);
     }
     kmse_condition_init(&made->landed);
+    *key = made;
+    return KMSE_OK;
+}
 
+kmse_st kmse_key_new(struct kmse_key **key, const char *name,
+                     const struct kmse_key_environment *environment,
+                     struct kmse_why *why)
+{
+    struct kmse_key *made = NULL;
     struct kmse_snapshot *snapshot = NULL;
+    KMSE_TRY(key_make(&made, name, environment));
     kmse_st st = snapshot_read(&snapshot, made, why);
     if (kmse_is_ok(st))
         st = install(made, snapshot, why);
@@ -260,6 +310,38 @@ kmse_st kmse_key_new(struct kmse_key **key, const char *name,
     }
     *key = made;
     return KMSE_OK;
+}
+
+kmse_st kmse_key_new_carried(struct kmse_key **key, const char *name,
+                             const char *json, size_t json_len,
+                             const uint8_t digest[KMSE_HMAC_LEN],
+                             const struct kmse_key_environment *environment,
+                             struct kmse_why *why)
+{
+    struct kmse_key *made = NULL;
+    struct kmse_snapshot *snapshot = NULL;
+    KMSE_TRY(key_make(&made, name, environment));
+    made->is_carried = true;
+    memcpy(made->carried, digest, sizeof(made->carried));
+    kmse_st st = snapshot_parse(&snapshot, name, json, json_len, why);
+    if (kmse_is_ok(st))
+        st = install(made, snapshot, why);
+    if (!kmse_is_ok(st)) {
+        kmse_key_free(made);
+        return st;
+    }
+    *key = made;
+    return KMSE_OK;
+}
+
+void kmse_key_print_origin(char out[KMSE_ORIGIN_LEN],
+                           const struct kmse_key *key)
+{
+    if (key->is_carried)
+        snprintf(out, KMSE_ORIGIN_LEN, "%s", KMSE_CARRIED_ORIGIN);
+    else
+        snprintf(out, KMSE_ORIGIN_LEN, "%s/%s.json",
+                 key->environment->options.folder, key->name);
 }
 
 void kmse_key_free(struct kmse_key *key)

@@ -64,10 +64,12 @@ struct kmse_key {
     struct kmse_key *_Atomic next; /* in the ring's bucket; set once */
     const struct kmse_key_environment *environment;
     char name[KMSE_KEY_NAME_MAX + 1];
-    _Atomic uint64_t generation;   /* up: every lease must look again */
-    _Atomic uint64_t next_stat_ms; /* coarse time */
-    _Atomic int64_t look_s;        /* wall time at which a look last began, */
-    _Atomic int64_t looked_s;      /* and of the last one that is done */
+    bool is_carried;                /* in no folder: never looked for there */
+    uint8_t carried[KMSE_HMAC_LEN]; /* SHA-256 of the file that was */
+    _Atomic uint64_t generation;    /* up: every lease must look again */
+    _Atomic uint64_t next_stat_ms;  /* coarse time */
+    _Atomic int64_t look_s;         /* wall time at which a look last began, */
+    _Atomic int64_t looked_s;       /* and of the last one that is done */
 
     pthread_mutex_t mutex; /* guards what follows, and datakeys' usage */
     pthread_cond_t landed; /* an unwrap ended */
@@ -87,7 +89,18 @@ struct kmse_key {
 kmse_st kmse_key_new(struct kmse_key **key, const char *name,
                      const struct kmse_key_environment *environment,
                      struct kmse_why *why) KMSE_MUST_CHECK;
+/* Of a file that is in no folder, with the digest that tells it from others. */
+kmse_st kmse_key_new_carried(struct kmse_key **key, const char *name,
+                             const char *json, size_t json_len,
+                             const uint8_t digest[KMSE_HMAC_LEN],
+                             const struct kmse_key_environment *environment,
+                             struct kmse_why *why) KMSE_MUST_CHECK;
 void kmse_key_free(struct kmse_key *key);
+
+/* Where its file is, for messages. */
+enum { KMSE_ORIGIN_LEN = 512 };
+void kmse_key_print_origin(char out[KMSE_ORIGIN_LEN],
+                           const struct kmse_key *key);
 
 /* Over a fork: hold the mutex; in the child forget unwraps under way. */
 void kmse_key_prepare_fork(struct kmse_key *key);
@@ -113,7 +126,6 @@ void kmse_key_count_leases(struct kmse_key *key);
 
 /* Between key.c and cache.c. */
 struct kmse_snapshot *kmse_snapshot_acquire(struct kmse_snapshot *snapshot);
-void kmse_snapshot_release(struct kmse_snapshot *snapshot);
 /* Whether b's version of that index is a's. */
 bool kmse_keyfile_same_version(const struct kmse_keyfile *a,
                                const struct kmse_keyfile *b, size_t index);

@@ -26,6 +26,14 @@ const char *kmse_version_state_name(enum kmse_version_state state)
     return NAMES[state];
 }
 
+const char *kmse_version_state_at(const struct kmse_version *version,
+                                  int64_t now_s)
+{
+    if (version->state == KMSE_VERSION_ACTIVE && version->active_from_s > now_s)
+        return "pending";
+    return kmse_version_state_name(version->state);
+}
+
 struct kmse_keyfile *kmse_keyfile_new(void)
 {
     return calloc(1, sizeof(struct kmse_keyfile));

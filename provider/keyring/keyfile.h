@@ -53,6 +53,10 @@ struct kmse_version {
     size_t copy_count;
 };
 
+/* As in the key file; or "pending": its time has not come. */
+const char *kmse_version_state_at(const struct kmse_version *version,
+                                  int64_t now_s);
+
 struct kmse_policy {
     /* For one version in one process; 0: as the configuration says. */
     uint64_t max_messages;

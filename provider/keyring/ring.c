@@ -235,11 +235,23 @@ static size_t bucket_of(const char *name)
     return hash % BUCKETS;
 }
 
-static struct kmse_key *lookup(struct kmse_ring *ring, const char *name)
+/* digest: of a key that was carried here, or NULL. */
+static bool is_wanted(const struct kmse_key *key, const char *name,
+                      const uint8_t *digest)
+{
+    return strcmp(key->name, name) == 0
+           && (digest == NULL
+                   ? !key->is_carried
+                   : key->is_carried
+                         && memcmp(key->carried, digest, KMSE_HMAC_LEN) == 0);
+}
+
+static struct kmse_key *lookup(struct kmse_ring *ring, const char *name,
+                               const uint8_t *digest)
 {
     struct kmse_key *key = atomic_load_explicit(&ring->buckets[bucket_of(name)],
                                                 memory_order_acquire);
-    while (key != NULL && strcmp(key->name, name) != 0)
+    while (key != NULL && !is_wanted(key, name, digest))
         key = atomic_load_explicit(&key->next, memory_order_acquire);
     return key;
 }
@@ -248,7 +260,8 @@ static struct kmse_key *lookup(struct kmse_ring *ring, const char *name)
 static struct kmse_key *add(struct kmse_ring *ring, struct kmse_key *key)
 {
     pthread_mutex_lock(&ring->mutex);
-    struct kmse_key *there = lookup(ring, key->name);
+    struct kmse_key *there =
+        lookup(ring, key->name, key->is_carried ? key->carried : NULL);
     if (there == NULL) {
         struct kmse_key *_Atomic *bucket = &ring->buckets[bucket_of(key->name)];
         atomic_store(&key->next, atomic_load(bucket));
@@ -263,7 +276,7 @@ static struct kmse_key *add(struct kmse_ring *ring, struct kmse_key *key)
 
 struct kmse_key *kmse_ring_find_loaded(struct kmse_ring *ring, const char *name)
 {
-    return lookup(ring, name);
+    return lookup(ring, name, NULL);
 }
 
 kmse_st kmse_ring_find(struct kmse_ring *ring, const char *name,
@@ -277,7 +290,7 @@ kmse_st kmse_ring_find(struct kmse_ring *ring, const char *name,
                              "default-key");
         name = options->default_key;
     }
-    struct kmse_key *found = lookup(ring, name);
+    struct kmse_key *found = lookup(ring, name, NULL);
     if (found == NULL) {
         if (!kmse_key_name_is_valid(name))
             return kmse_fail(why, KMSE_R_KEY_NAME,
@@ -289,6 +302,36 @@ kmse_st kmse_ring_find(struct kmse_ring *ring, const char *name,
     }
     *key = found;
     return KMSE_OK;
+}
+
+kmse_st kmse_ring_find_carried(struct kmse_ring *ring, const char *name,
+                               const char *json, size_t json_len,
+                               struct kmse_key **key, struct kmse_why *why)
+{
+    uint8_t digest[KMSE_HMAC_LEN];
+    const struct kmse_key_environment *environment = &ring->environment;
+    KMSE_TRY(kmse_crypto_sha256(environment->crypto, digest,
+                                (const uint8_t *)json, json_len));
+    struct kmse_key *found = lookup(ring, name, digest);
+    if (found == NULL) {
+        KMSE_TRY(kmse_key_new_carried(&found, name, json, json_len, digest,
+                                      environment, why));
+        found = add(ring, found);
+    }
+    *key = found;
+    return KMSE_OK;
+}
+
+struct kmse_rotation kmse_ring_rotation(const struct kmse_ring *ring)
+{
+    const struct kmse_key_environment *environment = &ring->environment;
+    return (struct kmse_rotation){
+        .crypto = environment->crypto,
+        .pool = environment->pool,
+        .kms = environment->kms,
+        .clock = environment->clock,
+        .folder = environment->options.folder,
+    };
 }
 
 /* --- numbers ------------------------------------------------------------ */

@@ -7,6 +7,7 @@
 #include "base/crypto.h"
 #include "base/secret.h"
 #include "keyring/datakey.h"
+#include "keyring/rotation.h"
 #include "kms/kms.h"
 
 /*
@@ -90,6 +91,31 @@ const char *kmse_key_name(const struct kmse_key *key);
 /* The same without I/O: NULL if the key was not looked for yet. */
 struct kmse_key *kmse_ring_find_loaded(struct kmse_ring *ring,
                                        const char *name);
+/*
+ * A key that is in no folder: its file was carried here by other means, as
+ * json[0..json_len), NUL after it. The same file is the same key, and stays for
+ * as long as the ring does. No file of the folder can stand for it, nor it for
+ * one. The reasons of kmse_keyfile_parse.
+ */
+#define KMSE_CARRIED_ORIGIN "the key file in the key"
+kmse_st kmse_ring_find_carried(struct kmse_ring *ring, const char *name,
+                               const char *json, size_t json_len,
+                               struct kmse_key **key,
+                               struct kmse_why *why) KMSE_MUST_CHECK;
+
+/*
+ * The key's file as it is now: looked at, but no KMS is asked, so that nothing
+ * proves it. The caller releases the snapshot.
+ */
+struct kmse_snapshot;
+kmse_st kmse_key_snapshot(struct kmse_key *key, struct kmse_snapshot **snapshot,
+                          struct kmse_why *why) KMSE_MUST_CHECK;
+const struct kmse_keyfile *
+kmse_snapshot_file(const struct kmse_snapshot *snapshot);
+void kmse_snapshot_release(struct kmse_snapshot *snapshot);
+
+/* What operations on the key files of the folder take. Borrowed. */
+struct kmse_rotation kmse_ring_rotation(const struct kmse_ring *ring);
 
 /*
  * For the agent: a copy of a version's data key. wanted->key is the key's name,

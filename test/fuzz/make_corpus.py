@@ -530,8 +530,130 @@ def agent_wire():
     yield "status-tab", b"s" + status(b"a\t1\n")
 
 
+# --- keys as files -----------------------------------------------------------
+
+def reference():
+    name = "kms-envelope:emails"
+    for case, uri in (
+            ("all", "kms-envelope:"), ("name", name), ("capital", name.upper()),
+            ("scheme-capital", "KMS-Envelope:emails"),
+            ("version", name + "?version=2"), ("copies", name + "?copies=yes"),
+            ("both", name + "?version=2&copies=yes"),
+            ("both-turned", name + "?copies=yes&version=2"),
+            ("longest", "kms-envelope:" + "a" * 31 + "?version=16777215&copies=yes"),
+            ("name-long", "kms-envelope:" + "a" * 32),
+            ("version-high", name + "?version=16777216"),
+            ("version-overflow", name + "?version=4294967298"),
+            ("version-0", name + "?version=0"), ("version-02", name + "?version=02"),
+            ("version-none", name + "?version="), ("version-sign", name + "?version=+2"),
+            ("version-twice", name + "?version=2&version=2"),
+            ("copies-no", name + "?copies=no"), ("copies-twice", name + "?copies=yes&copies=yes"),
+            ("query-none", name + "?"), ("query-ends", name + "?version=2&"),
+            ("query-of-all", "kms-envelope:?version=2"), ("unknown", name + "?colour=red"),
+            ("slashes", "kms-envelope://emails"), ("path", "kms-envelope:../emails"),
+            ("fragment", name + "#2"), ("escaped", "kms-envelope:e%6dails"),
+            ("terminal", "kms-envelope:\x1b[2J"), ("other-scheme", "file:emails"),
+            ("empty", ""), ("nul", name + "\0?version=2"), ("space", name + " ")):
+        yield case, uri.encode()
+
+
+def der(tag, content):
+    size = len(content)
+    more = (size.bit_length() + 7) // 8
+    length = bytes([size]) if size < 128 else bytes([128 + more]) + size.to_bytes(more, "big")
+    return bytes([tag]) + length + content
+
+
+def form(uri=b"kms-envelope:emails", key_id=b"\x11" * 16, rest=b"",
+         marker=b"kms-envelope reference 1"):
+    return der(0x30, der(0x0c, marker) + der(0x0c, uri) + der(0x04, key_id) + rest)
+
+
+def key_file():
+    return {"format": "kms-envelope key 1", "name": "emails", "id": "11" * 16,
+            "created": TIME, "context": {"app": "crm"}, "policy": {},
+            "versions": [version(1), version(2)], "mac": "22" * 32}
+
+
+def key_form():
+    whole = key_file()
+    json_of = json.dumps(whole).encode()
+    good = form(rest=der(0x04, json_of))
+    yield "reference", form()
+    yield "reference-version", form(b"kms-envelope:emails?version=2")
+    yield "longest", form(b"kms-envelope:" + b"a" * 31 + b"?version=16777215")
+    yield "with-copies", good
+    yield "with-copies-version", form(b"kms-envelope:emails?version=2",
+                                      rest=der(0x04, json_of))
+    yield "copies-no-such-version", form(b"kms-envelope:emails?version=3",
+                                         rest=der(0x04, json_of))
+    yield "copies-other-name", form(b"kms-envelope:orders", rest=der(0x04, json_of))
+    yield "copies-other-id", form(key_id=b"\x12" * 16, rest=der(0x04, json_of))
+    yield "copies-not-json", form(rest=der(0x04, b"{"))
+    yield "copies-empty", form(rest=der(0x04, b""))
+    yield "copies-nul", form(rest=der(0x04, json_of + b"\0"))
+    yield "copies-no-mac", form(rest=der(0x04, changed(whole, "mac")))
+    yield "copies-as-text", form(rest=der(0x0c, json_of))
+    yield "copies-twice", form(rest=der(0x04, json_of) * 2)
+    yield "uri-of-all", form(b"kms-envelope:")
+    yield "uri-copies", form(b"kms-envelope:emails?copies=yes")
+    yield "uri-capital", form(b"KMS-ENVELOPE:emails")
+    yield "uri-nul", form(b"kms-envelope:emails\0")
+    yield "uri-long", form(b"kms-envelope:" + b"a" * 100)
+    yield "uri-empty", form(b"")
+    yield "id-short", form(key_id=b"\x11" * 15)
+    yield "id-long", form(key_id=b"\x11" * 17)
+    yield "newer", form(marker=b"kms-envelope reference 2")
+    yield "marker-short", form(marker=b"kms-envelope reference")
+    yield "not-a-sequence", b"\x31" + form()[1:]
+    yield "length-long-form", b"\x30\x81" + form()[1:]
+    yield "length-zeros", b"\x30\x82\0" + form()[1:]
+    yield "length-indefinite", b"\x30\x80" + form()[2:] + b"\0\0"
+    yield "length-too-much", b"\x30\x84\x7f\xff\xff\xff" + form()[2:]
+    yield "length-beyond", form()[:1] + bytes([form()[1] + 1]) + form()[2:]
+    yield "more", form() + b"\0"
+    for cut in (0, 1, 2, 30, 31, len(form()) - 1):
+        yield f"cut-at-{cut}", form()[:cut]
+    yield "other-rsa", bytes.fromhex("308204bd020100300d06092a864886f70d0101010500")
+
+
+def key_pem():
+    def pem(body, label=b"KMS-ENVELOPE KEY", end=None):
+        text = base64.b64encode(body)
+        lines = [text[i:i + 64] for i in range(0, len(text), 64)]
+        return b"\n".join([b"-----BEGIN " + label + b"-----", *lines,
+                           b"-----END " + (end or label) + b"-----", b""])
+
+    good = pem(form())
+    yield "reference", good
+    yield "with-copies", pem(form(rest=der(0x04, json.dumps(key_file()).encode())))
+    yield "crlf", good.replace(b"\n", b"\r\n")
+    yield "explained", b"a key of ours\n\n" + good
+    yield "indented", b"  " + good
+    yield "certificate-first", pem(b"cert", b"CERTIFICATE") + good
+    yield "certificate", pem(b"cert", b"CERTIFICATE")
+    yield "private-key", pem(b"key", b"PRIVATE KEY")
+    yield "other-end", pem(form(), end=b"PRIVATE KEY")
+    yield "no-end", good[:good.index(b"-----END")]
+    yield "end-cut", good[:-3]
+    yield "end-alone", good[good.index(b"-----END"):]
+    yield "empty-body", pem(b"")
+    yield "one-line", pem(form()).replace(b"\n", b"", 3)
+    yield "long-line", b"-----BEGIN KMS-ENVELOPE KEY-----\n" + base64.b64encode(
+        form() * 3) + b"\n-----END KMS-ENVELOPE KEY-----\n"
+    yield "blank-lines", good.replace(b"\n", b"\n\n")
+    yield "space-inside", good.replace(b"MD", b"M D")
+    yield "headers", good.replace(b"\n", b"\nProc-Type: 4,ENCRYPTED\n\n", 1)
+    yield "padding-more", good.replace(b"==\n", b"===\n")
+    yield "padding-none", good.replace(b"==", b"")
+    yield "padding-bits", pem(b"\0").replace(b"AA==", b"AB==")
+    yield "nul", good.replace(b"MD", b"M\0")
+    yield "label-longer", good.replace(b"KEY-----", b"KEY------")
+    yield "empty", b""
+
+
 for target in (agent_wire, aws_answer, aws_key, aws_profile, aws_words, duration, header,
-               imported, keyfile, local_file, stream, xml):
+               imported, key_form, key_pem, keyfile, local_file, reference, stream, xml):
     folder = CORPUS / {"imported": "import"}.get(target.__name__, target.__name__)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in target():

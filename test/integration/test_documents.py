@@ -156,10 +156,10 @@ int message(EVP_CIPHER_CTX *ctx, unsigned char *out, const unsigned char *aad,
 """
 
 
-def compiles(code):
+def compiles(code, around=C_AROUND):
     done = subprocess.run(
         ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-x", "c", "-"],
-        input=C_AROUND % code, capture_output=True, check=False, text=True,
+        input=around % code, capture_output=True, check=False, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
@@ -193,8 +193,8 @@ def test_the_stream_s_page_s_c_compiles():
 
 def test_every_example_of_a_manual_page_is_tested_here():
     pages = {page.name for page in MAN.iterdir() if "\n.Sh EXAMPLES\n" in page.read_text()}
-    ciphers = {"EVP_CIPHER-KMS-ENVELOPE.7", "EVP_CIPHER-KMS-ENVELOPE-STREAM.7"}
-    assert pages == {"kms-envelope.1", "kms-envelope-keyfile.5", *ciphers}
+    of_objects = {"EVP_CIPHER-KMS-ENVELOPE.7", "EVP_CIPHER-KMS-ENVELOPE-STREAM.7", "EVP_PKEY-KMS-ENVELOPE.7"}
+    assert pages == {"kms-envelope.1", "kms-envelope-keyfile.5", *of_objects}
 
 
 def test_the_examples_of_the_tool_s_page(tmp_path):
@@ -224,6 +224,35 @@ def test_the_examples_of_the_stream_s_page(tmp_path):
     session(tmp_path, [setup, make, "\n".join(commands), away, unpack])
     assert (tmp_path / "folder" / "file").read_text() == f"{EMAIL}\n"
     assert (tmp_path / "backup").read_bytes()[:4].hex().upper() == "D3000001"
+
+
+def test_the_examples_of_the_key_s_page(tmp_path):
+    setup = fenced("sh")[0][1]
+    use, carry = literal("EVP_PKEY-KMS-ENVELOPE.7", "EXAMPLES")
+    *_, output, nothing = session(tmp_path, [setup, f"echo {EMAIL} > file", use, carry])
+    lines = output.splitlines()
+    assert lines[:2] == [EMAIL, "0: Name: kms-envelope:customer-emails"]
+    assert lines[4] == "KMS-ENVELOPE key: orders" and "Version 1: active, encrypts" in lines
+    assert nothing == ""
+    label, *base64, _ = (tmp_path / "orders.pem").read_text().splitlines()
+    assert label == "-----BEGIN KMS-ENVELOPE KEY-----" and len(base64) > 10
+
+
+STORE_AROUND = """\
+#include <openssl/evp.h>
+#include <openssl/store.h>
+int message(unsigned char *out, size_t out_len, const unsigned char *in, size_t in_len);
+int message(unsigned char *out, size_t out_len, const unsigned char *in, size_t in_len)
+{
+%s
+    return OSSL_STORE_close(store);
+}
+"""
+
+
+def test_the_key_s_page_s_c_compiles():
+    (code,) = literal("EVP_PKEY-KMS-ENVELOPE.7", "SYNOPSIS")
+    compiles(code, STORE_AROUND)
 
 
 def test_the_configuration_of_the_provider_s_page_loads(tmp_path):

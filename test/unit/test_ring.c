@@ -255,6 +255,99 @@ static void names_that_are_none_are_refused(void **state)
                   KMSE_R_KEY_NOT_FOUND);
 }
 
+/* The file of the fixture's key, as it travels. */
+static char *print_key_file(void)
+{
+    struct kmse_keyfile *file = NULL;
+    char *json = NULL;
+    expect_ok(kmse_keyfile_read(&file, ring_fixture.folder,
+                                kmse_key_name(ring_key()), NULL, NULL));
+    expect_ok(kmse_keyfile_print(&json, file));
+    kmse_keyfile_free(file);
+    return json;
+}
+
+static void a_carried_key_is_found_by_its_file_alone(void **state)
+{
+    (void)state;
+    struct kmse_ring *ring = ring_fixture.ring;
+    const char *name = kmse_key_name(ring_key());
+    struct kmse_key *first = NULL, *again = NULL, *later = NULL;
+    struct kmse_lease *lease = NULL;
+    char *json = print_key_file();
+    expect_ok(
+        kmse_ring_find_carried(ring, name, json, strlen(json), &first, NULL));
+    expect_ok(
+        kmse_ring_find_carried(ring, name, json, strlen(json), &again, NULL));
+    assert_ptr_equal(first, again);
+    assert_ptr_not_equal(first, ring_key());
+    assert_ptr_equal(kmse_ring_find_loaded(ring, name), ring_key());
+
+    /* What is new in the folder is not in it, and is in the next. */
+    ring_rotate(0);
+    ring_time_ms += 1000;
+    assert_int_equal(ring_newest(&lease), 2);
+    kmse_lease_give_back(&lease);
+    expect_ok(kmse_lease_newest(&lease, first, NULL));
+    assert_int_equal(lease->datakey->version, 1);
+    kmse_lease_give_back(&lease);
+    expect_reason(kmse_lease_version(&lease, first, 2, NULL),
+                  KMSE_R_KEY_VERSION_UNKNOWN);
+    free(json);
+    json = print_key_file();
+    expect_ok(
+        kmse_ring_find_carried(ring, name, json, strlen(json), &later, NULL));
+    assert_ptr_not_equal(first, later);
+    free(json);
+}
+
+static void a_carried_file_is_read_as_strictly(void **state)
+{
+    (void)state;
+    struct kmse_key *key = NULL;
+    struct kmse_lease *lease = NULL;
+    char *json = print_key_file();
+    expect_reason(kmse_ring_find_carried(ring_fixture.ring, "other", json,
+                                         strlen(json), &key, NULL),
+                  KMSE_R_KEYFILE_FIELD);
+    expect_reason(
+        kmse_ring_find_carried(ring_fixture.ring, "other", "{", 1, &key, NULL),
+        KMSE_R_KEYFILE_SYNTAX);
+    assert_null(key);
+    /* Changed, it is found out before anything is encrypted. */
+    char *created = strstr(json, "\"created\"");
+    assert_non_null(created);
+    char *year = strpbrk(created, "12");
+    assert_non_null(year);
+    year[3] = year[3] == '9' ? '8' : '9';
+    expect_ok(kmse_ring_find_carried(ring_fixture.ring,
+                                     kmse_key_name(ring_key()), json,
+                                     strlen(json), &key, NULL));
+    expect_reason(kmse_lease_newest(&lease, key, NULL), KMSE_R_KEYFILE_MAC);
+    free(json);
+}
+
+static void a_snapshot_is_of_the_file_as_it_is_now(void **state)
+{
+    (void)state;
+    struct kmse_snapshot *before = NULL, *after = NULL, *none = NULL;
+    char path[128];
+    expect_ok(kmse_key_snapshot(ring_key(), &before, NULL));
+    ring_rotate(0); /* and the clock stands still */
+    expect_ok(kmse_key_snapshot(ring_key(), &after, NULL));
+    assert_int_equal(kmse_snapshot_file(before)->version_count, 1);
+    assert_int_equal(kmse_snapshot_file(after)->version_count, 2);
+    kmse_snapshot_release(before);
+    kmse_snapshot_release(after);
+    assert_int_equal(ring_unwraps, 0);
+    snprintf(path, sizeof(path), "%s/%s.json", ring_fixture.folder,
+             kmse_key_name(ring_key()));
+    assert_int_equal(unlink(path), 0);
+    expect_reason(kmse_key_snapshot(ring_key(), &none, NULL),
+                  KMSE_R_KEY_NOT_FOUND);
+    assert_null(none);
+}
+
 static void nonces_add_as_96_bit_numbers(void **state)
 {
     (void)state;
@@ -285,6 +378,9 @@ int main(void)
         RING_STORY(bad_file_is_not_used_and_told_once_keys_expire),
         RING_STORY(an_older_file_is_refused),
         RING_STORY(names_that_are_none_are_refused),
+        RING_STORY(a_carried_key_is_found_by_its_file_alone),
+        RING_STORY(a_carried_file_is_read_as_strictly),
+        RING_STORY(a_snapshot_is_of_the_file_as_it_is_now),
         cmocka_unit_test(nonces_add_as_96_bit_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

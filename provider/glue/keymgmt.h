@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMSE_GLUE_KEYMGMT_H
+#define KMSE_GLUE_KEYMGMT_H
+
+#include <openssl/core_dispatch.h>
+
+/* keymgmt_generate.c */
+OSSL_FUNC_keymgmt_gen_init_fn kmse_keymgmt_gen_init;
+OSSL_FUNC_keymgmt_gen_set_params_fn kmse_keymgmt_gen_set_params;
+OSSL_FUNC_keymgmt_gen_settable_params_fn kmse_keymgmt_gen_settable_params;
+OSSL_FUNC_keymgmt_gen_fn kmse_keymgmt_gen;
+OSSL_FUNC_keymgmt_gen_cleanup_fn kmse_keymgmt_gen_cleanup;
+
+/* keymgmt_params.c */
+OSSL_FUNC_keymgmt_get_params_fn kmse_keymgmt_get_params;
+OSSL_FUNC_keymgmt_gettable_params_fn kmse_keymgmt_gettable_params;
+OSSL_FUNC_keymgmt_import_fn kmse_keymgmt_import;
+OSSL_FUNC_keymgmt_import_types_fn kmse_keymgmt_import_types;
+OSSL_FUNC_keymgmt_export_fn kmse_keymgmt_export;
+OSSL_FUNC_keymgmt_export_types_fn kmse_keymgmt_export_types;
+
+#endif

@@ -37,6 +37,7 @@ test  file:/usr/bin/python3 python3           python3
 test  py:pytest          python3-pytest       python3-pytest
 test  py:ensurepip       python3-venv         python3
 test  py:cryptography    python3-cryptography python3-cryptography
+test  file:/usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring -
 test  cmd:php            php-cli              php-cli
 test  glob:/usr/sbin/php-fpm* php-fpm        php-fpm
 test  glob:/usr/lib*/*/modules/mod_proxy_fcgi.so apache2-bin httpd

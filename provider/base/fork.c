@@ -65,7 +65,7 @@ uint64_t kmse_fork_generation(struct kmse_fork *fork)
 }
 
 /*
- * pthread_atfork and OPENSSL_atexit know the process only, so this list is the
+ * pthread_atfork and atexit know the process only, so this list is the
  * process's. The module is never unmapped (nodelete): the handlers stay
  * callable.
  */
@@ -107,10 +107,23 @@ static void at_exit(void)
     pthread_mutex_unlock(&list_mutex);
 }
 
+/*
+ * OpenSSL 4 cleans up when a program asks it to, and not at its end: there is
+ * nothing to be ahead of but libc's own end.
+ */
+static bool call_at_exit(void (*handler)(void))
+{
+#if OPENSSL_VERSION_MAJOR >= 4
+    return atexit(handler) == 0;
+#else
+    return OPENSSL_atexit(handler) == 1;
+#endif
+}
+
 static void install_handlers(void)
 {
     handlers_installed =
-        OPENSSL_atexit(at_exit) == 1
+        call_at_exit(at_exit)
         && pthread_atfork(before_fork, after_fork_parent, after_fork_child)
                == 0;
 }

@@ -80,6 +80,13 @@ static void properties_fit_openssl_enc_and_its_buffers(void **state)
     assert_true(EVP_CIPHER_is_a(env.cipher, "kms-envelope"));
 }
 
+/* cmake/matrix.sh builds for other releases than the machine's. */
+static void the_library_is_of_the_release_of_the_headers(void **state)
+{
+    (void)state;
+    assert_int_equal(OpenSSL_version_num() >> 20, OPENSSL_VERSION_NUMBER >> 20);
+}
+
 static void it_is_fetched_by_either_case_and_by_property(void **state)
 {
     (void)state;
@@ -471,6 +478,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, new_ctx, free_ctx)
     const struct CMUnitTest tests[] = {
         TEST(properties_fit_openssl_enc_and_its_buffers),
+        TEST(the_library_is_of_the_release_of_the_headers),
         TEST(it_is_fetched_by_either_case_and_by_property),
         TEST(the_default_key_is_all_zero_or_none),
         TEST(a_key_that_is_no_name_is_refused_and_not_shown),

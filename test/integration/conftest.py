@@ -19,6 +19,33 @@ TIMEOUT_S = 120
 # Of tests of programs as Debian ships them.
 DEBIAN = pytest.mark.skipif(not os.path.exists("/etc/debian_version"), reason="this is no Debian")
 
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "matrix: also run in the other releases of OpenSSL: cmake/matrix.sh")
+    config.addinivalue_line("markers", "since(release): about what openssl(1) has since that release")
+
+
+def openssl_release():
+    """(3, 5) of the openssl of PATH."""
+    said = subprocess.run(["openssl", "version"], capture_output=True, check=True, text=True).stdout
+    major, minor = said.split()[1].split(".")[:2]
+    return int(major), int(minor)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Stories about a newer openssl are for cmake/matrix.sh."""
+    found = openssl_release()
+    wanted = os.environ.get("KMSE_OPENSSL", "%d.%d" % found)
+    assert wanted == "%d.%d" % found, f"KMSE_OPENSSL is {wanted}, and openssl is {found}"
+
+    def is_of_time(item):
+        marks = item.iter_markers("since")
+        return all(found >= tuple(int(part) for part in mark.args[0].split(".")) for mark in marks)
+
+    later = [item for item in items if not is_of_time(item)]
+    config.hook.pytest_deselected(items=later)
+    items[:] = [item for item in items if item not in later]
+
 CONFIGURATION = """\
 openssl_conf = init
 nodejs_conf = init

@@ -4,6 +4,8 @@ import pytest
 
 from conftest import version_of
 
+pytestmark = pytest.mark.matrix
+
 SIZES = [0, 1, 15, 16, 31, 32, 33, 4095, 4096, 4097, 8191, 8192, 8193, 1 << 20]
 
 

@@ -172,7 +172,7 @@ unpacked_release()
         rm -f "$at/version"
         say "OpenSSL $1 from $2"
         { fetch "$at" "$2" "$3" && arrange "$at"; } || {
-            absent "$1" "$4" "the mirror's $2 does not give it"
+            absent "$1" "$4" "could not be had from the mirror's $2"
             return 0
         }
     fi
@@ -180,6 +180,7 @@ unpacked_release()
     case $version in
     "$1".*) ;;
     *)
+        rm -f "$at/version"
         absent "$1" "$4" "the mirror's $2 has $version"
         return 0
         ;;

@@ -74,10 +74,17 @@ static bool handlers_installed;
 static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct kmse_fork_hooks *list;
 static bool ended; /* guarded by list_mutex */
+static struct kmse_fork_hooks *_Atomic outermost;
+/* What it was when the fork under way began; guarded by list_mutex. */
+static struct kmse_fork_hooks *prepared;
 
 static void before_fork(void)
 {
+    struct kmse_fork_hooks *first = atomic_load(&outermost);
+    if (first != NULL)
+        first->prepare(first->arg);
     pthread_mutex_lock(&list_mutex);
+    prepared = first;
     for (struct kmse_fork_hooks *h = list; h != NULL; h = h->next)
         h->prepare(h->arg);
 }
@@ -86,18 +93,27 @@ static void after_fork_parent(void)
 {
     for (struct kmse_fork_hooks *h = list; h != NULL; h = h->next)
         h->parent(h->arg);
+    struct kmse_fork_hooks *last = prepared;
     pthread_mutex_unlock(&list_mutex);
+    if (last != NULL)
+        last->parent(last->arg);
 }
 
 static void after_fork_child(void)
 {
     for (struct kmse_fork_hooks *h = list; h != NULL; h = h->next)
         h->child(h->arg);
+    struct kmse_fork_hooks *last = prepared;
     pthread_mutex_unlock(&list_mutex);
+    if (last != NULL)
+        last->child(last->arg);
 }
 
 static void at_exit(void)
 {
+    struct kmse_fork_hooks *first = atomic_load(&outermost);
+    if (first != NULL && first->at_exit != NULL)
+        first->at_exit(first->arg);
     pthread_mutex_lock(&list_mutex);
     ended = true;
     for (struct kmse_fork_hooks *h = list; h != NULL; h = h->next) {
@@ -159,6 +175,15 @@ kmse_st kmse_fork_watch(struct kmse_fork_hooks *hooks)
     kmse_st st = locked_watch(hooks);
     pthread_mutex_unlock(&list_mutex);
     return st;
+}
+
+kmse_st kmse_fork_watch_outermost(struct kmse_fork_hooks *hooks)
+{
+    pthread_once(&handlers_once, install_handlers);
+    if (!handlers_installed)
+        return KMSE_ERR(KMSE_R_MEMORY);
+    atomic_store(&outermost, hooks);
+    return KMSE_OK;
 }
 
 void kmse_fork_unwatch(struct kmse_fork_hooks *hooks)

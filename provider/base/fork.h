@@ -44,4 +44,12 @@ struct kmse_fork_hooks {
 kmse_st kmse_fork_watch(struct kmse_fork_hooks *hooks) KMSE_MUST_CHECK;
 void kmse_fork_unwatch(struct kmse_fork_hooks *hooks);
 
+/*
+ * Of one lock of the process: under it others may call the two above, so it is
+ * taken before what they take, at a fork and at the end. For ever; the same
+ * hooks each time. KMSE_R_MEMORY.
+ */
+kmse_st
+kmse_fork_watch_outermost(struct kmse_fork_hooks *hooks) KMSE_MUST_CHECK;
+
 #endif

@@ -134,14 +134,18 @@ static void at_exit(void *arg)
     pthread_mutex_unlock(&loading);
 }
 
-/* Once a process, however many ask for it. */
+/*
+ * Once a process, however many ask for it. A libcurl over another libcrypto has
+ * that one read openssl.cnf while it starts, and so loads this provider once
+ * more: under the lock.
+ */
 kmse_st kmse_http_watch(void)
 {
     static struct kmse_fork_hooks hooks = {.prepare = before_fork,
                                            .parent = after_fork_parent,
                                            .child = after_fork_child,
                                            .at_exit = at_exit};
-    return kmse_fork_watch(&hooks);
+    return kmse_fork_watch_outermost(&hooks);
 }
 
 static kmse_st locked_load(struct kmse_http *http, struct kmse_why *why)

@@ -150,6 +150,35 @@ static void hooks_are_called_while_watched(void **state)
     assert_int_equal(calls[1], 3);
 }
 
+/* As a libcurl does that loads this provider once more while it starts. */
+static void watch_and_unwatch(void *arg)
+{
+    struct kmse_fork_hooks *other = arg;
+    expect_ok(kmse_fork_watch(other));
+    kmse_fork_unwatch(other);
+}
+
+static void do_nothing(void *arg)
+{
+    (void)arg;
+}
+
+static void watchers_may_come_under_the_outermost_lock(void **state)
+{
+    (void)state;
+    static struct kmse_fork_hooks other = {
+        .prepare = do_nothing, .parent = do_nothing, .child = do_nothing};
+    static struct kmse_fork_hooks first = {.prepare = watch_and_unwatch,
+                                           .parent = watch_and_unwatch,
+                                           .child = watch_and_unwatch,
+                                           .at_exit = do_nothing,
+                                           .arg = &other};
+    expect_ok(kmse_fork_watch_outermost(&first));
+    alarm(10); /* it is a lock that would be waited for */
+    assert_int_equal(fork_and_count_in_child(), 0);
+    alarm(0);
+}
+
 static int stopped;
 static bool is_ending_child;
 
@@ -203,6 +232,7 @@ int main(void)
         cmocka_unit_test(the_pool_ends_and_says_so),
         cmocka_unit_test(a_child_has_another_generation),
         cmocka_unit_test(hooks_are_called_while_watched),
+        cmocka_unit_test(watchers_may_come_under_the_outermost_lock),
         cmocka_unit_test(nobody_watches_once_the_process_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,6 +148,22 @@ kmse_st kmse_http_watch(void)
     return kmse_fork_watch_outermost(&hooks);
 }
 
+static void before_the_end(void)
+{
+    at_exit(NULL);
+}
+
+/*
+ * libcurl's libcrypto may be another than ours, and takes TLS down at an end
+ * that it registered while libcurl started. What is registered later than that
+ * is called before it. Failing that, only the process's end is the worse.
+ */
+static void locked_watch_end(void)
+{
+    static bool watched;
+    watched = watched || atexit(before_the_end) == 0;
+}
+
 static kmse_st locked_load(struct kmse_http *http, struct kmse_why *why)
 {
     if (ending)
@@ -166,7 +182,9 @@ static kmse_st locked_load(struct kmse_http *http, struct kmse_why *why)
                          "%s is of another release: install both together",
                          MODULE_NAME);
     loaded = module;
-    return module->open(http, why);
+    KMSE_TRY(module->open(http, why));
+    locked_watch_end();
+    return KMSE_OK;
 }
 
 kmse_st kmse_http_load(struct kmse_http *http, struct kmse_why *why)

@@ -190,7 +190,7 @@ unpacked_release()
     targets=evp-tests
     if [ "${1%%.*}" != "${own%%.*}" ]; then
         modules=$at/build
-        targets='evp-tests kms-envelope kms-envelope-tool'
+        targets='evp-tests kms-envelope.so kms-envelope-tool'
     fi
     # The targets are a list.
     # shellcheck disable=SC2086

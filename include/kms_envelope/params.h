@@ -64,6 +64,14 @@
 #define KMSE_PARAM_GEN_CONTEXT    "context"
 
 /*
+ * Parameters of an EVP_SKEY, from OpenSSL 3.5 on (EVP_SKEY_import and
+ * EVP_SKEY_generate, openssl enc and skeyutl -skeyopt): "key" as above, and
+ *   version      uint          confine it to that version
+ * With "master-key", EVP_SKEY_generate makes a new key.
+ */
+#define KMSE_PARAM_SKEY_VERSION "version"
+
+/*
  * A parameter of an EVP_PKEY_CTX that encrypts or decrypts, beside key-name and
  * key-version as a cipher's context has them.
  *   aad   octet string   additional data of the next message

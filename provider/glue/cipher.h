@@ -4,6 +4,7 @@
 
 #include "base/crypto.h"
 #include "envelope/header.h"
+#include "glue/compat.h"
 #include "glue/provctx.h"
 #include "keyring/ring.h"
 
@@ -14,6 +15,7 @@
  *   cipher_ctx.c     contexts and init
  *   cipher_call.c    Update, Final, EVP_Cipher
  *   cipher_params.c  parameters
+ *   cipher_skey.c    init with an EVP_SKEY
  */
 
 /* Where an EVP_CIPHER_CTX stands with its message. */
@@ -45,6 +47,7 @@ struct kmse_cipher_ctx {
 
     char key_name[KMSE_KEY_NAME_MAX + 1]; /* "": the default key */
     uint32_t wanted_version;              /* 0: any */
+    bool version_is_keys;                 /* the EVP_SKEY is confined to it */
     struct kmse_key *key;                 /* found for key_name, or NULL */
     struct kmse_lease *lease;             /* or NULL */
     uint32_t used_version;                /* of this message, or 0 */
@@ -131,6 +134,13 @@ int kmse_cipher_fail(struct kmse_cipher_ctx *ctx, kmse_st st,
 
 /* The key of that name from the next message on. name: valid, or "". */
 void kmse_cipher_set_key_name(struct kmse_cipher_ctx *ctx, const char *name);
+/* That key of the context's ring, and of it that version alone; 0: any. */
+void kmse_cipher_set_key(struct kmse_cipher_ctx *ctx, struct kmse_key *key,
+                         uint32_t version);
+
+/* cipher_skey.c. For every cipher that has the two inits above. */
+OSSL_FUNC_cipher_encrypt_skey_init_fn kmse_cipher_encrypt_skey_init;
+OSSL_FUNC_cipher_decrypt_skey_init_fn kmse_cipher_decrypt_skey_init;
 
 /* cipher_params.c */
 OSSL_FUNC_cipher_get_params_fn kmse_cipher_get_params;

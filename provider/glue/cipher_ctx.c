@@ -148,12 +148,33 @@ void *kmse_cipher_dupctx(void *vctx)
 
 /* --- init --------------------------------------------------------------- */
 
+/* Which was confined by a key that is not the one any more. */
+static void forget_version_of_key(struct kmse_cipher_ctx *ctx)
+{
+    if (ctx->version_is_keys)
+        ctx->wanted_version = 0;
+    ctx->version_is_keys = false;
+}
+
 void kmse_cipher_set_key_name(struct kmse_cipher_ctx *ctx, const char *name)
 {
+    forget_version_of_key(ctx);
     if (strcmp(ctx->key_name, name) == 0)
         return;
     snprintf(ctx->key_name, sizeof(ctx->key_name), "%s", name);
     ctx->key = NULL;
+}
+
+void kmse_cipher_set_key(struct kmse_cipher_ctx *ctx, struct kmse_key *key,
+                         uint32_t version)
+{
+    forget_version_of_key(ctx);
+    snprintf(ctx->key_name, sizeof(ctx->key_name), "%s", kmse_key_name(key));
+    ctx->key = key;
+    if (version == 0)
+        return;
+    ctx->wanted_version = version;
+    ctx->version_is_keys = true;
 }
 
 /*

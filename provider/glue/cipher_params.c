@@ -137,6 +137,7 @@ static kmse_st set_key_version(struct kmse_cipher_ctx *ctx,
                          "%s: a number from 0 (any) to %u",
                          KMSE_PARAM_KEY_VERSION, KMSE_VERSION_MAX);
     ctx->wanted_version = version;
+    ctx->version_is_keys = false;
     return KMSE_OK;
 }
 

@@ -38,6 +38,7 @@ extern const OSSL_DISPATCH kmse_cipher_functions[];
 extern const OSSL_DISPATCH kmse_stream_cipher_functions[];
 extern const OSSL_DISPATCH kmse_keymgmt_functions[];
 extern const OSSL_DISPATCH kmse_asym_cipher_functions[];
+extern const OSSL_DISPATCH kmse_skeymgmt_functions[];
 extern const OSSL_DISPATCH kmse_store_functions[];
 extern const OSSL_DISPATCH kmse_text_encoder_functions[];
 extern const OSSL_DISPATCH kmse_pem_encoder_functions[];

@@ -9,6 +9,7 @@
 #include <openssl/params.h>
 #include <openssl/store.h>
 
+#include "glue/compat.h"
 #include "glue/error.h"
 #include "glue/pkey.h"
 #include "kms_envelope/params.h"
@@ -126,6 +127,8 @@ static int load(void *loaderctx, OSSL_CALLBACK *callback, void *arg,
     store->pkey = NULL;
     if (pkey != NULL && wants_pkey(store))
         return kmse_pkey_give(pkey, OSSL_OBJECT_PKEY, callback, arg);
+    if (pkey != NULL && store->expected == OSSL_STORE_INFO_SKEY)
+        return kmse_pkey_give(pkey, OSSL_OBJECT_SKEY, callback, arg);
     kmse_pkey_release(pkey);
     return 0; /* and at its end, which is no error */
 }

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#include "glue/compat.h"
 #include "glue/error.h"
 #include "glue/pkey_form.h"
 #include "glue/provctx.h"
@@ -78,6 +79,15 @@ static const OSSL_ALGORITHM STORES[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+/* openssl enc asks for the one that has its cipher's name. */
+static const OSSL_ALGORITHM SKEYMGMTS[] = {
+    {KMSE_CIPHER_NAME, PROPERTIES, kmse_skeymgmt_functions,
+     "a reference to a named key"},
+    {KMSE_STREAM_CIPHER_NAME, PROPERTIES, kmse_skeymgmt_functions,
+     "a reference to a named key"},
+    {NULL, NULL, NULL, NULL},
+};
+
 struct operation {
     int id;
     const OSSL_ALGORITHM *algorithms;
@@ -85,9 +95,9 @@ struct operation {
 
 /* A key needs an instance with a ring; the legacy name's has none. */
 static const struct operation OF_KEYS[] = {
-    {OSSL_OP_KEYMGMT, KEYMGMTS}, {OSSL_OP_ASYM_CIPHER, ASYM_CIPHERS},
-    {OSSL_OP_ENCODER, ENCODERS}, {OSSL_OP_DECODER, DECODERS},
-    {OSSL_OP_STORE, STORES},
+    {OSSL_OP_KEYMGMT, KEYMGMTS},   {OSSL_OP_ASYM_CIPHER, ASYM_CIPHERS},
+    {OSSL_OP_ENCODER, ENCODERS},   {OSSL_OP_DECODER, DECODERS},
+    {OSSL_OP_SKEYMGMT, SKEYMGMTS}, {OSSL_OP_STORE, STORES},
 };
 enum { OF_KEYS_COUNT = sizeof(OF_KEYS) / sizeof(OF_KEYS[0]) };
 

@@ -46,6 +46,7 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(items=later)
     items[:] = [item for item in items if item not in later]
 
+
 CONFIGURATION = """\
 openssl_conf = init
 nodejs_conf = init

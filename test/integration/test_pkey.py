@@ -6,6 +6,8 @@ import pytest
 
 from conftest import Site, version_of
 
+pytestmark = pytest.mark.matrix
+
 EMAIL = b"anna@example.org"
 BEGIN = b"-----BEGIN KMS-ENVELOPE KEY-----\n"
 

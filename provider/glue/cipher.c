@@ -24,9 +24,9 @@ static struct message_ctx *message_of(struct kmse_cipher_ctx *ctx)
 static kmse_st seal_start(struct kmse_cipher_ctx *ctx,
                           const uint8_t nonce[KMSE_NONCE_LEN])
 {
-    const struct kmse_datakey *datakey = ctx->lease->datakey;
-    return kmse_seal_start(&message_of(ctx)->seal, ctx->lease->gcm, datakey->id,
-                           datakey->version, nonce);
+    const struct kmse_datakey *datakey = ctx->binding.lease->datakey;
+    return kmse_seal_start(&message_of(ctx)->seal, ctx->binding.lease->gcm,
+                           datakey->id, datakey->version, nonce);
 }
 
 static kmse_st seal_aad(struct kmse_cipher_ctx *ctx, const uint8_t *aad,
@@ -63,8 +63,8 @@ static kmse_st open_start(struct kmse_cipher_ctx *ctx, const uint8_t *aad,
                           size_t aad_len)
 {
     struct kmse_open *open = &message_of(ctx)->open;
-    KMSE_TRY(kmse_open_start(open, ctx->lease->gcm, ctx->lease->datakey->id,
-                             ctx->header));
+    KMSE_TRY(kmse_open_start(open, ctx->binding.lease->gcm,
+                             ctx->binding.lease->datakey->id, ctx->header));
     return kmse_open_aad(open, aad, aad_len);
 }
 
@@ -91,8 +91,9 @@ static kmse_st open_whole(struct kmse_cipher_ctx *ctx, const uint8_t *aad,
                           struct kmse_why *why)
 {
     (void)why;
-    return kmse_open_whole(ctx->lease->gcm, ctx->lease->datakey->id, aad,
-                           aad_len, out, out_size, out_len, in, in_len);
+    return kmse_open_whole(ctx->binding.lease->gcm,
+                           ctx->binding.lease->datakey->id, aad, aad_len, out,
+                           out_size, out_len, in, in_len);
 }
 
 /* The lease's GCM is in the middle of ctx's message; the copy needs its own. */
@@ -100,9 +101,9 @@ static kmse_st copy_open(struct kmse_cipher_ctx *copy,
                          const struct kmse_cipher_ctx *ctx)
 {
     struct kmse_gcm *gcm = NULL;
-    KMSE_TRY(kmse_gcm_dup(&gcm, ctx->lease->gcm));
-    kmse_gcm_free(copy->lease->gcm);
-    copy->lease->gcm = gcm;
+    KMSE_TRY(kmse_gcm_dup(&gcm, ctx->binding.lease->gcm));
+    kmse_gcm_free(copy->binding.lease->gcm);
+    copy->binding.lease->gcm = gcm;
     message_of(copy)->open.gcm = gcm;
     return KMSE_OK;
 }

@@ -4,9 +4,9 @@
 
 #include "base/crypto.h"
 #include "envelope/header.h"
+#include "glue/aad.h"
+#include "glue/binding.h"
 #include "glue/compat.h"
-#include "glue/provctx.h"
-#include "keyring/ring.h"
 
 /*
  * What all our ciphers have in common: the key's name and version, the lease,
@@ -28,29 +28,12 @@ enum kmse_cipher_state {
     KMSE_CIPHER_FAILED, /* poisoned until the next init */
 };
 
-/* AAD given before a decrypt's header waits: here, if short, or on the heap. */
-enum { KMSE_AAD_INLINE = 64, KMSE_AAD_MAX = 65536 };
-struct kmse_aad_buffer {
-    uint8_t small[KMSE_AAD_INLINE];
-    uint8_t *large; /* KMSE_AAD_MAX bytes once needed, kept for reuse */
-    size_t len;
-};
-
 /* The first member of every cipher's own context. */
 struct kmse_cipher_ctx {
     const struct kmse_cipher_kind *kind;
-    const struct kmse_core *core;
-    struct kmse_ring *ring;
-    bool ring_is_owned; /* legacy names: legacy.h */
+    struct kmse_binding binding;
     enum kmse_cipher_state state;
     enum kmse_direction direction;
-
-    char key_name[KMSE_KEY_NAME_MAX + 1]; /* "": the default key */
-    uint32_t wanted_version;              /* 0: any */
-    bool version_is_keys;                 /* the EVP_SKEY is confined to it */
-    struct kmse_key *key;                 /* found for key_name, or NULL */
-    struct kmse_lease *lease;             /* or NULL */
-    uint32_t used_version;                /* of this message, or 0 */
 
     uint8_t header[KMSE_HEADER_LEN]; /* of a message being read */
     size_t header_len;
@@ -122,8 +105,9 @@ OSSL_FUNC_cipher_decrypt_init_fn kmse_cipher_decrypt_init;
 OSSL_FUNC_cipher_update_fn kmse_cipher_update;
 OSSL_FUNC_cipher_final_fn kmse_cipher_final;
 OSSL_FUNC_cipher_cipher_fn kmse_cipher_one_call;
-/* The AAD kept for a message being read: ctx->aad.len bytes. */
-const uint8_t *kmse_cipher_aad(const struct kmse_cipher_ctx *ctx);
+/* KMSE_R_STATE unless the context was initialised and its message goes on. */
+kmse_st kmse_cipher_check_takes_data(const struct kmse_cipher_ctx *ctx,
+                                     struct kmse_why *why) KMSE_MUST_CHECK;
 
 /* Raise, poison the context and return 0. */
 int kmse_cipher_fail(struct kmse_cipher_ctx *ctx, kmse_st st,
@@ -131,12 +115,6 @@ int kmse_cipher_fail(struct kmse_cipher_ctx *ctx, kmse_st st,
                      const char *function);
 #define CIPHER_FAIL(ctx, st, why)                                              \
     kmse_cipher_fail((ctx), (st), (why), __FILE__, __LINE__, __func__)
-
-/* The key of that name from the next message on. name: valid, or "". */
-void kmse_cipher_set_key_name(struct kmse_cipher_ctx *ctx, const char *name);
-/* That key of the context's ring, and of it that version alone; 0: any. */
-void kmse_cipher_set_key(struct kmse_cipher_ctx *ctx, struct kmse_key *key,
-                         uint32_t version);
 
 /* cipher_skey.c. For every cipher that has the two inits above. */
 OSSL_FUNC_cipher_encrypt_skey_init_fn kmse_cipher_encrypt_skey_init;

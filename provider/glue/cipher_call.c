@@ -3,43 +3,26 @@
  */
 #include "glue/cipher.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/crypto.h>
 
 #include "kms_envelope/params.h"
 
-static kmse_st find_key(struct kmse_cipher_ctx *ctx, struct kmse_why *why)
-{
-    if (ctx->key != NULL)
-        return KMSE_OK;
-    return kmse_ring_find(ctx->ring, ctx->key_name, &ctx->key, why);
-}
-
-static kmse_st wrong_version(const struct kmse_cipher_ctx *ctx,
-                             uint32_t version, struct kmse_why *why)
-{
-    return kmse_fail(why, KMSE_R_KEY_VERSION,
-                     "key %s: the message's version is %u, and key-version "
-                     "asks for %u",
-                     kmse_key_name(ctx->key), version, ctx->wanted_version);
-}
-
 /* --- writing ------------------------------------------------------------ */
 
 /* Bind the key and draw the nonce: at the first byte, not at init. */
 static kmse_st seal_begin(struct kmse_cipher_ctx *ctx, struct kmse_why *why)
 {
+    struct kmse_binding *binding = &ctx->binding;
     uint8_t nonce[KMSE_NONCE_LEN];
-    KMSE_TRY(find_key(ctx, why));
-    KMSE_TRY(kmse_lease_newest(&ctx->lease, ctx->key, why));
-    uint32_t version = ctx->lease->datakey->version;
-    if (ctx->wanted_version != 0 && ctx->wanted_version != version)
-        return wrong_version(ctx, version, why);
-    KMSE_TRY(kmse_lease_take_nonce(ctx->lease, nonce, why));
+    KMSE_TRY(kmse_binding_find_key(binding, why));
+    KMSE_TRY(kmse_lease_newest(&binding->lease, binding->key, why));
+    uint32_t version = binding->lease->datakey->version;
+    KMSE_TRY(kmse_binding_check_version(binding, version, why));
+    KMSE_TRY(kmse_lease_take_nonce(binding->lease, nonce, why));
     KMSE_TRY(ctx->kind->seal_start(ctx, nonce));
-    ctx->used_version = version;
+    binding->used_version = version;
     ctx->state = KMSE_CIPHER_AAD;
     return KMSE_OK;
 }
@@ -57,7 +40,7 @@ static kmse_st seal_update(struct kmse_cipher_ctx *ctx, unsigned char *out,
 {
     KMSE_TRY(seal_begin_if_ready(ctx, why));
     ctx->state = KMSE_CIPHER_BODY;
-    KMSE_TRY(kmse_lease_take_bytes(ctx->lease, in_len, why));
+    KMSE_TRY(kmse_lease_take_bytes(ctx->binding.lease, in_len, why));
     return ctx->kind->seal_update(ctx, out, out_size, out_len, in, in_len, why);
 }
 
@@ -88,50 +71,22 @@ static kmse_st explain_header(kmse_st st, uint8_t format, struct kmse_why *why)
 
 static kmse_st bind_header(struct kmse_cipher_ctx *ctx, struct kmse_why *why)
 {
+    struct kmse_binding *binding = &ctx->binding;
     struct kmse_header header;
     kmse_st st = ctx->kind->parse_header(&header, ctx->header, KMSE_HEADER_LEN);
     KMSE_TRY(explain_header(st, ctx->header[0], why));
-    KMSE_TRY(find_key(ctx, why));
-    if (ctx->wanted_version != 0 && ctx->wanted_version != header.key_version)
-        return wrong_version(ctx, header.key_version, why);
-    KMSE_TRY(
-        kmse_lease_version(&ctx->lease, ctx->key, header.key_version, why));
-    ctx->used_version = header.key_version;
+    KMSE_TRY(kmse_binding_find_key(binding, why));
+    KMSE_TRY(kmse_binding_check_version(binding, header.key_version, why));
+    KMSE_TRY(kmse_lease_version(&binding->lease, binding->key,
+                                header.key_version, why));
+    binding->used_version = header.key_version;
     return KMSE_OK;
-}
-
-const uint8_t *kmse_cipher_aad(const struct kmse_cipher_ctx *ctx)
-{
-    return ctx->aad.len <= KMSE_AAD_INLINE ? ctx->aad.small : ctx->aad.large;
 }
 
 static kmse_st open_begin(struct kmse_cipher_ctx *ctx, struct kmse_why *why)
 {
     KMSE_TRY(bind_header(ctx, why));
-    return ctx->kind->open_start(ctx, kmse_cipher_aad(ctx), ctx->aad.len);
-}
-
-static kmse_st open_aad(struct kmse_cipher_ctx *ctx, const uint8_t *aad,
-                        size_t aad_len, struct kmse_why *why)
-{
-    struct kmse_aad_buffer *buffer = &ctx->aad;
-    if (aad_len > KMSE_AAD_MAX - buffer->len)
-        return kmse_fail(why, KMSE_R_AAD_TOO_LONG, "at most %d bytes",
-                         KMSE_AAD_MAX);
-    size_t len = buffer->len + aad_len;
-    if (len <= KMSE_AAD_INLINE) {
-        memcpy(buffer->small + buffer->len, aad, aad_len);
-    } else {
-        if (buffer->large == NULL)
-            buffer->large = malloc(KMSE_AAD_MAX);
-        if (buffer->large == NULL)
-            return KMSE_ERR(KMSE_R_MEMORY);
-        if (buffer->len <= KMSE_AAD_INLINE)
-            memcpy(buffer->large, buffer->small, buffer->len);
-        memcpy(buffer->large + buffer->len, aad, aad_len);
-    }
-    buffer->len = len;
-    return KMSE_OK;
+    return ctx->kind->open_start(ctx, kmse_aad_bytes(&ctx->aad), ctx->aad.len);
 }
 
 static kmse_st open_update(struct kmse_cipher_ctx *ctx, unsigned char *out,
@@ -167,8 +122,8 @@ static kmse_st open_final(struct kmse_cipher_ctx *ctx, unsigned char *out,
 
 /* --- EVP's calls -------------------------------------------------------- */
 
-static kmse_st check_takes_data(const struct kmse_cipher_ctx *ctx,
-                                struct kmse_why *why)
+kmse_st kmse_cipher_check_takes_data(const struct kmse_cipher_ctx *ctx,
+                                     struct kmse_why *why)
 {
     switch (ctx->state) {
     case KMSE_CIPHER_READY:
@@ -195,21 +150,19 @@ static kmse_st take_aad(struct kmse_cipher_ctx *ctx, const unsigned char *aad,
                          "additional data must come before the data");
     if (ctx->direction == KMSE_OPEN) {
         ctx->state = KMSE_CIPHER_AAD;
-        return open_aad(ctx, aad, aad_len, why);
+        return kmse_aad_append(&ctx->aad, aad, aad_len, why);
     }
     KMSE_TRY(seal_begin_if_ready(ctx, why));
     return ctx->kind->seal_aad(ctx, aad, aad_len);
 }
 
-/* A message under way ends when its version is taken away. */
 static kmse_st check_lease(const struct kmse_cipher_ctx *ctx,
                            struct kmse_why *why)
 {
-    if (ctx->used_version == 0)
-        return KMSE_OK;
-    if (ctx->direction == KMSE_SEAL)
-        KMSE_TRY(kmse_lease_check_process(ctx->lease, why));
-    return kmse_lease_check(ctx->lease, why);
+    const struct kmse_binding *binding = &ctx->binding;
+    if (ctx->direction == KMSE_SEAL && binding->used_version != 0)
+        KMSE_TRY(kmse_lease_check_process(binding->lease, why));
+    return kmse_binding_check_lease(binding, why);
 }
 
 static kmse_st take_data(struct kmse_cipher_ctx *ctx, unsigned char *out,
@@ -232,7 +185,7 @@ int kmse_cipher_update(void *vctx, unsigned char *out, size_t *out_len,
     struct kmse_cipher_ctx *ctx = vctx;
     struct kmse_why why;
     why.text[0] = '\0';
-    kmse_st st = check_takes_data(ctx, &why);
+    kmse_st st = kmse_cipher_check_takes_data(ctx, &why);
     if (kmse_is_ok(st))
         st = check_lease(ctx, &why);
     if (kmse_is_ok(st) && in_len > 0)
@@ -252,7 +205,7 @@ int kmse_cipher_final(void *vctx, unsigned char *out, size_t *out_len,
     struct kmse_why why;
     why.text[0] = '\0';
     *out_len = 0;
-    kmse_st st = check_takes_data(ctx, &why);
+    kmse_st st = kmse_cipher_check_takes_data(ctx, &why);
     if (kmse_is_ok(st))
         st = check_lease(ctx, &why);
     if (kmse_is_ok(st))
@@ -294,15 +247,15 @@ static kmse_st open_whole(struct kmse_cipher_ctx *ctx, unsigned char *out,
         return KMSE_ERR(KMSE_R_MESSAGE_SHORT);
     memcpy(ctx->header, in, KMSE_HEADER_LEN);
     KMSE_TRY(bind_header(ctx, why));
-    return ctx->kind->open_whole(ctx, kmse_cipher_aad(ctx), ctx->aad.len, out,
-                                 out_size, out_len, in, in_len, why);
+    return ctx->kind->open_whole(ctx, kmse_aad_bytes(&ctx->aad), ctx->aad.len,
+                                 out, out_size, out_len, in, in_len, why);
 }
 
 static kmse_st whole(struct kmse_cipher_ctx *ctx, unsigned char *out,
                      size_t *out_len, size_t out_size, const unsigned char *in,
                      size_t in_len, struct kmse_why *why)
 {
-    KMSE_TRY(check_takes_data(ctx, why));
+    KMSE_TRY(kmse_cipher_check_takes_data(ctx, why));
     if (out == NULL && in != NULL) {
         *out_len = in_len;
         return take_aad(ctx, in, in_len, why);

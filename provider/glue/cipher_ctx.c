@@ -2,51 +2,21 @@
 /* Contexts of our ciphers, and their init. */
 #include "glue/cipher.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/crypto.h>
-
 #include "glue/error.h"
-#include "glue/legacy.h"
-#include "keyring/keyfile.h"
 
 int kmse_cipher_fail(struct kmse_cipher_ctx *ctx, kmse_st st,
                      const struct kmse_why *why, const char *file, int line,
                      const char *function)
 {
-    struct kmse_why about = {""};
-    if (why == NULL || why->text[0] == '\0') {
-        /* The layers below know no names. */
-        const char *name =
-            ctx->key != NULL ? kmse_key_name(ctx->key) : ctx->key_name;
-        if (ctx->used_version != 0)
-            snprintf(about.text, sizeof(about.text), "key %s, version %u", name,
-                     ctx->used_version);
-        else if (name[0] != '\0')
-            snprintf(about.text, sizeof(about.text), "key %s", name);
-        why = &about;
-    }
-    kmse_raise_at(ctx->core, st, why, file, line, function);
+    kmse_binding_raise(&ctx->binding, st, why, file, line, function);
     ctx->state = KMSE_CIPHER_FAILED;
     return 0;
 }
 
 /* --- contexts ----------------------------------------------------------- */
-
-static kmse_st find_ring(struct kmse_cipher_ctx *ctx, struct kmse_ring *ring,
-                         struct kmse_why *why)
-{
-    if (ring == NULL) {
-        ring = kmse_legacy_acquire_ring();
-        ctx->ring_is_owned = true;
-    }
-    if (ring == NULL)
-        return kmse_fail(why, KMSE_R_STATE, "the provider was unloaded");
-    ctx->ring = ring;
-    return kmse_ring_ready(ring);
-}
 
 void *kmse_cipher_newctx(struct kmse_provctx *provctx,
                          const struct kmse_cipher_kind *kind)
@@ -55,11 +25,7 @@ void *kmse_cipher_newctx(struct kmse_provctx *provctx,
     if (ctx == NULL)
         return NULL;
     ctx->kind = kind;
-    ctx->core = &provctx->core;
-    struct kmse_why why = {""};
-    kmse_st st = find_ring(ctx, provctx->ring, &why);
-    if (!kmse_is_ok(st)) {
-        kmse_raise(ctx->core, st, &why);
+    if (!kmse_is_ok(kmse_binding_init(&ctx->binding, provctx))) {
         kmse_cipher_freectx(ctx);
         return NULL;
     }
@@ -73,23 +39,9 @@ void kmse_cipher_freectx(void *vctx)
         return;
     if (ctx->kind->wipe != NULL)
         ctx->kind->wipe(ctx);
-    kmse_lease_give_back(&ctx->lease);
-    if (ctx->ring_is_owned)
-        kmse_ring_release(ctx->ring); /* may be NULL */
-    free(ctx->aad.large);
+    kmse_binding_wipe(&ctx->binding);
+    kmse_aad_wipe(&ctx->aad);
     free(ctx);
-}
-
-static kmse_st copy_aad(struct kmse_cipher_ctx *copy,
-                        const struct kmse_cipher_ctx *ctx)
-{
-    if (ctx->aad.large == NULL)
-        return KMSE_OK;
-    copy->aad.large = malloc(KMSE_AAD_MAX);
-    if (copy->aad.large == NULL)
-        return KMSE_ERR(KMSE_R_MEMORY);
-    memcpy(copy->aad.large, ctx->aad.large, ctx->aad.len);
-    return KMSE_OK;
 }
 
 /* A message being read goes on in both, each with a lease of its own. */
@@ -97,8 +49,8 @@ static kmse_st copy_open(struct kmse_cipher_ctx *copy,
                          const struct kmse_cipher_ctx *ctx,
                          struct kmse_why *why)
 {
-    KMSE_TRY(
-        kmse_lease_version(&copy->lease, ctx->key, ctx->used_version, why));
+    KMSE_TRY(kmse_lease_version(&copy->binding.lease, ctx->binding.key,
+                                ctx->binding.used_version, why));
     return ctx->kind->copy_open(copy, ctx);
 }
 
@@ -116,8 +68,8 @@ static kmse_st copy_message(struct kmse_cipher_ctx *copy,
         return kmse_fail(why, KMSE_R_STATE,
                          "an encrypting context cannot be copied within a "
                          "message: the nonce would be used twice");
-    KMSE_TRY(copy_aad(copy, ctx));
-    if (under_way && ctx->used_version != 0)
+    KMSE_TRY(kmse_aad_copy(&copy->aad, &ctx->aad));
+    if (under_way && ctx->binding.used_version != 0)
         return copy_open(copy, ctx, why);
     return KMSE_OK;
 }
@@ -129,17 +81,15 @@ void *kmse_cipher_dupctx(void *vctx)
     if (copy == NULL)
         return NULL;
     memcpy(copy, ctx, ctx->kind->ctx_len);
-    copy->lease = NULL;
-    copy->aad.large = NULL;
+    copy->aad = (struct kmse_aad_buffer){0};
+    kmse_binding_copy(&copy->binding, &ctx->binding);
     if (ctx->kind->disown != NULL)
         ctx->kind->disown(copy);
-    if (copy->ring_is_owned)
-        kmse_ring_acquire(copy->ring);
 
     struct kmse_why why = {""};
     kmse_st st = copy_message(copy, ctx, &why);
     if (!kmse_is_ok(st)) {
-        kmse_raise(ctx->core, st, &why);
+        kmse_raise(ctx->binding.core, st, &why);
         kmse_cipher_freectx(copy);
         return NULL;
     }
@@ -148,67 +98,9 @@ void *kmse_cipher_dupctx(void *vctx)
 
 /* --- init --------------------------------------------------------------- */
 
-/* Which was confined by a key that is not the one any more. */
-static void forget_version_of_key(struct kmse_cipher_ctx *ctx)
-{
-    if (ctx->version_is_keys)
-        ctx->wanted_version = 0;
-    ctx->version_is_keys = false;
-}
-
-void kmse_cipher_set_key_name(struct kmse_cipher_ctx *ctx, const char *name)
-{
-    forget_version_of_key(ctx);
-    if (strcmp(ctx->key_name, name) == 0)
-        return;
-    snprintf(ctx->key_name, sizeof(ctx->key_name), "%s", name);
-    ctx->key = NULL;
-}
-
-void kmse_cipher_set_key(struct kmse_cipher_ctx *ctx, struct kmse_key *key,
-                         uint32_t version)
-{
-    forget_version_of_key(ctx);
-    snprintf(ctx->key_name, sizeof(ctx->key_name), "%s", kmse_key_name(key));
-    ctx->key = key;
-    if (version == 0)
-        return;
-    ctx->wanted_version = version;
-    ctx->version_is_keys = true;
-}
-
-/*
- * The 32 key bytes are a name padded with NUL. Bytes that are none may be a
- * real AES key, so they are never printed.
- */
-static kmse_st read_key_bytes(char name[KMSE_KEY_NAME_MAX + 1],
-                              const unsigned char *key, size_t key_len,
-                              struct kmse_why *why)
-{
-    size_t len = 0;
-    if (key_len == KMSE_DATA_KEY_LEN) {
-        len = strnlen((const char *)key, KMSE_DATA_KEY_LEN);
-        size_t i = len;
-        while (i < KMSE_DATA_KEY_LEN && key[i] == '\0')
-            i++;
-        if (i == KMSE_DATA_KEY_LEN && len <= KMSE_KEY_NAME_MAX) {
-            memcpy(name, key, len);
-            name[len] = '\0';
-            if (len == 0 || kmse_key_name_is_valid(name))
-                return KMSE_OK;
-            OPENSSL_cleanse(name, len);
-        }
-    }
-    return kmse_fail(why, KMSE_R_KEY_NAME,
-                     "the EVP key must be a key's name, padded with NUL to %d "
-                     "bytes (zeros: the default key); with openssl enc, -K "
-                     "and the name in hex, not a password",
-                     KMSE_DATA_KEY_LEN);
-}
-
 static void reset_message(struct kmse_cipher_ctx *ctx)
 {
-    ctx->used_version = 0;
+    ctx->binding.used_version = 0;
     ctx->header_len = 0;
     ctx->aad.len = 0;
 }
@@ -223,11 +115,9 @@ static int init(struct kmse_cipher_ctx *ctx, enum kmse_direction direction,
     if (key != NULL) {
         struct kmse_why why;
         why.text[0] = '\0';
-        char name[KMSE_KEY_NAME_MAX + 1];
-        kmse_st st = read_key_bytes(name, key, key_len, &why);
+        kmse_st st = kmse_binding_set_key(&ctx->binding, key, key_len, &why);
         if (!kmse_is_ok(st))
             return CIPHER_FAIL(ctx, st, &why);
-        kmse_cipher_set_key_name(ctx, name);
     }
     if (!kmse_cipher_set_ctx_params(ctx, params)) {
         ctx->state = KMSE_CIPHER_FAILED;

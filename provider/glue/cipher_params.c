@@ -2,14 +2,11 @@
 /* Parameters of the cipher and of its contexts. */
 #include "glue/cipher.h"
 
-#include <string.h>
-
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
 #include "glue/error.h"
-#include "keyring/keyfile.h"
 #include "kms_envelope/params.h"
 
 static const OSSL_PARAM GETTABLE_PARAMS[] = {
@@ -54,8 +51,7 @@ int kmse_cipher_get_params(OSSL_PARAM params[])
 static const OSSL_PARAM GETTABLE_CTX_PARAMS[] = {
     OSSL_PARAM_size_t(OSSL_CIPHER_PARAM_KEYLEN, NULL),
     OSSL_PARAM_size_t(OSSL_CIPHER_PARAM_IVLEN, NULL),
-    OSSL_PARAM_utf8_string(KMSE_PARAM_KEY_NAME, NULL, 0),
-    OSSL_PARAM_uint(KMSE_PARAM_KEY_VERSION, NULL),
+    KMSE_BINDING_PARAMS,
     OSSL_PARAM_END,
 };
 
@@ -66,32 +62,18 @@ const OSSL_PARAM *kmse_cipher_gettable_ctx_params(void *vctx, void *provctx)
     return GETTABLE_CTX_PARAMS;
 }
 
-static const char *name_in_use(const struct kmse_cipher_ctx *ctx)
-{
-    if (ctx->key_name[0] != '\0')
-        return ctx->key_name;
-    const char *name = kmse_ring_get_options(ctx->ring)->default_key;
-    return name != NULL ? name : "";
-}
-
 int kmse_cipher_get_ctx_params(void *vctx, OSSL_PARAM params[])
 {
     const struct kmse_cipher_ctx *ctx = vctx;
-    OSSL_PARAM *name = OSSL_PARAM_locate(params, KMSE_PARAM_KEY_NAME);
-    OSSL_PARAM *version = OSSL_PARAM_locate(params, KMSE_PARAM_KEY_VERSION);
     return set_size(params, OSSL_CIPHER_PARAM_KEYLEN, KMSE_DATA_KEY_LEN)
            && set_size(params, OSSL_CIPHER_PARAM_IVLEN, 0)
-           && (name == NULL
-               || OSSL_PARAM_set_utf8_string(name, name_in_use(ctx)))
-           && (version == NULL
-               || OSSL_PARAM_set_uint(version, ctx->used_version));
+           && kmse_binding_get_params(&ctx->binding, params);
 }
 
 static const OSSL_PARAM SETTABLE_CTX_PARAMS[] = {
     OSSL_PARAM_size_t(OSSL_CIPHER_PARAM_KEYLEN, NULL),
     OSSL_PARAM_uint(OSSL_CIPHER_PARAM_PADDING, NULL),
-    OSSL_PARAM_utf8_string(KMSE_PARAM_KEY_NAME, NULL, 0),
-    OSSL_PARAM_uint(KMSE_PARAM_KEY_VERSION, NULL),
+    KMSE_BINDING_PARAMS,
     OSSL_PARAM_END,
 };
 
@@ -100,45 +82,6 @@ const OSSL_PARAM *kmse_cipher_settable_ctx_params(void *vctx, void *provctx)
     (void)vctx;
     (void)provctx;
     return SETTABLE_CTX_PARAMS;
-}
-
-/* Once a message is under way its key stands: STATE. */
-static kmse_st check_between_messages(const struct kmse_cipher_ctx *ctx,
-                                      const char *param, struct kmse_why *why)
-{
-    if (ctx->state == KMSE_CIPHER_AAD || ctx->state == KMSE_CIPHER_BODY)
-        return kmse_fail(why, KMSE_R_STATE, "%s cannot change within a message",
-                         param);
-    return KMSE_OK;
-}
-
-static kmse_st set_key_name(struct kmse_cipher_ctx *ctx,
-                            const OSSL_PARAM *param, struct kmse_why *why)
-{
-    char name[KMSE_KEY_NAME_MAX + 1] = "";
-    char *target = name;
-    KMSE_TRY(check_between_messages(ctx, KMSE_PARAM_KEY_NAME, why));
-    if (!OSSL_PARAM_get_utf8_string(param, &target, sizeof(name))
-        || (name[0] != '\0' && !kmse_key_name_is_valid(name)))
-        return kmse_fail(why, KMSE_R_KEY_NAME,
-                         "%s: not a key's name ([a-z0-9._-], at most %d)",
-                         KMSE_PARAM_KEY_NAME, KMSE_KEY_NAME_MAX);
-    kmse_cipher_set_key_name(ctx, name);
-    return KMSE_OK;
-}
-
-static kmse_st set_key_version(struct kmse_cipher_ctx *ctx,
-                               const OSSL_PARAM *param, struct kmse_why *why)
-{
-    unsigned version = 0;
-    KMSE_TRY(check_between_messages(ctx, KMSE_PARAM_KEY_VERSION, why));
-    if (!OSSL_PARAM_get_uint(param, &version) || version > KMSE_VERSION_MAX)
-        return kmse_fail(why, KMSE_R_KEY_VERSION,
-                         "%s: a number from 0 (any) to %u",
-                         KMSE_PARAM_KEY_VERSION, KMSE_VERSION_MAX);
-    ctx->wanted_version = version;
-    ctx->version_is_keys = false;
-    return KMSE_OK;
 }
 
 static kmse_st set_key_length(const OSSL_PARAM *param, struct kmse_why *why)
@@ -160,17 +103,15 @@ int kmse_cipher_set_ctx_params(void *vctx, const OSSL_PARAM params[])
         return 1;
 
     struct kmse_why why;
-    kmse_st st = KMSE_OK;
     why.text[0] = '\0';
-    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, KMSE_PARAM_KEY_NAME);
-    if (p != NULL)
-        st = set_key_name(ctx, p, &why);
-    p = OSSL_PARAM_locate_const(params, KMSE_PARAM_KEY_VERSION);
-    if (p != NULL && kmse_is_ok(st))
-        st = set_key_version(ctx, p, &why);
-    p = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_KEYLEN);
+    bool in_message =
+        ctx->state == KMSE_CIPHER_AAD || ctx->state == KMSE_CIPHER_BODY;
+    kmse_st st =
+        kmse_binding_set_params(&ctx->binding, params, in_message, &why);
+    const OSSL_PARAM *p =
+        OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_KEYLEN);
     if (p != NULL && kmse_is_ok(st))
         st = set_key_length(p, &why);
-    kmse_raise(ctx->core, st, &why);
+    kmse_raise(ctx->binding.core, st, &why);
     return kmse_is_ok(st);
 }

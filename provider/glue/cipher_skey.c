@@ -9,7 +9,7 @@ static kmse_st take_key(struct kmse_cipher_ctx *ctx,
 {
     struct kmse_key *key = NULL;
     KMSE_TRY(kmse_pkey_find(skey->pkey, &key, why));
-    kmse_cipher_set_key(ctx, key, skey->pkey->reference.version);
+    kmse_binding_use(&ctx->binding, key, skey->pkey->reference.version);
     return KMSE_OK;
 }
 

@@ -50,7 +50,7 @@ static kmse_st explain_open(kmse_st st, const struct kmse_cipher_ctx *ctx,
                             const struct kmse_stream_open *open,
                             struct kmse_why *why)
 {
-    const char *name = kmse_key_name(ctx->key);
+    const char *name = kmse_key_name(ctx->binding.key);
     switch (st.reason) {
     case KMSE_R_STREAM_PIECES:
         return kmse_fail(why, st.reason,
@@ -63,7 +63,7 @@ static kmse_st explain_open(kmse_st st, const struct kmse_cipher_ctx *ctx,
         return kmse_fail(why, st.reason,
                          "key %s, version %u, frame %" PRIu64
                          "; the frames before it are right",
-                         name, ctx->used_version, open->frame);
+                         name, ctx->binding.used_version, open->frame);
     default:
         return st;
     }
@@ -83,7 +83,8 @@ static kmse_st renew_gcm(struct kmse_cipher_ctx *ctx,
                          const uint8_t salt[KMSE_STREAM_SALT_LEN])
 {
     free_gcm(ctx);
-    return kmse_lease_stream_gcm(ctx->lease, salt, &stream_of(ctx)->gcm);
+    return kmse_lease_stream_gcm(ctx->binding.lease, salt,
+                                 &stream_of(ctx)->gcm);
 }
 
 /*
@@ -92,14 +93,14 @@ static kmse_st renew_gcm(struct kmse_cipher_ctx *ctx,
  */
 static bool has_one_buffer(const struct kmse_cipher_ctx *ctx)
 {
-    return ctx->ring_is_owned;
+    return ctx->binding.ring_is_owned;
 }
 
 static kmse_st seal_start(struct kmse_cipher_ctx *ctx,
                           const uint8_t nonce[KMSE_NONCE_LEN])
 {
     struct stream_ctx *own = stream_of(ctx);
-    const struct kmse_datakey *datakey = ctx->lease->datakey;
+    const struct kmse_datakey *datakey = ctx->binding.lease->datakey;
     KMSE_TRY(renew_gcm(ctx, nonce));
     return kmse_stream_seal_start(&own->stream.seal, own->gcm, datakey->id,
                                   datakey->version, nonce, has_one_buffer(ctx));
@@ -150,8 +151,8 @@ static kmse_st open_start(struct kmse_cipher_ctx *ctx, const uint8_t *aad,
     KMSE_TRY(kmse_stream_header_parse(&header, ctx->header, KMSE_HEADER_LEN));
     KMSE_TRY(renew_gcm(ctx, header.nonce));
     return kmse_stream_open_start(&own->stream.open, own->gcm,
-                                  ctx->lease->datakey->id, ctx->header, aad,
-                                  aad_len);
+                                  ctx->binding.lease->datakey->id, ctx->header,
+                                  aad, aad_len);
 }
 
 static kmse_st open_update(struct kmse_cipher_ctx *ctx, uint8_t *out,
@@ -201,7 +202,7 @@ static kmse_st copy_open(struct kmse_cipher_ctx *copy,
     struct stream_ctx *to = stream_of(copy);
     KMSE_TRY(kmse_gcm_dup(&to->gcm, from->gcm));
     to->stream.open.gcm = to->gcm;
-    to->stream.open.aad = kmse_cipher_aad(copy);
+    to->stream.open.aad = kmse_aad_bytes(&copy->aad);
     return KMSE_OK;
 }
 

@@ -48,18 +48,45 @@
 #define KMSE_MESSAGE_MAX ((1ULL << 36) - 32)
 
 /*
+ * A KMS-ENVELOPE-SIV message: the same plaintext and AAD make the same bytes.
+ *
+ *   bytes 0       format            KMSE_FORMAT_SIV
+ *   bytes 1..3    key version       as above
+ *   bytes 4..19   tag               the synthetic IV (RFC 5297)
+ *   bytes 20..    ciphertext        as long as the plaintext
+ *
+ * The AAD is S2V's one string of associated data.
+ */
+#define KMSE_FORMAT_SIV   0x44 /* AES-256-SIV */
+#define KMSE_SIV_OVERHEAD 20
+
+/*
+ * A KMS-ENVELOPE-INDEX value: the first size bytes of
+ *   HMAC-SHA256(key = derived with KMSE_INFO_INDEX, the data)
+ * and, where values of several versions are given, an entry for each:
+ *   version (4 bytes, big endian) || value
+ */
+#define KMSE_INDEX_SIZE_MIN     4
+#define KMSE_INDEX_SIZE_MAX     32
+#define KMSE_INDEX_SIZE_DEFAULT 16
+#define KMSE_INDEX_VERSION_LEN  4
+
+/*
  * The AAD that opens every message and every frame, before the application's
  * own: KMSE_AAD_LABEL (12 bytes) || key id (16) || header bytes 0..3 (4)
  */
 #define KMSE_AAD_LABEL "kms-envelope"
 
 /*
- * A data key is never used itself. Each use has its own 32-byte key:
+ * A data key is never used itself. Each use has its own 32-byte key, SIV's of
+ * 64 bytes:
  *   HKDF-SHA256(ikm = data key, no salt, info = label || key id || version)
  * with the version as 4 bytes, big endian (RFC 5869).
  */
 #define KMSE_INFO_MESSAGE    "kms-envelope/1 message"
 #define KMSE_INFO_STREAM     "kms-envelope/1 stream" /* and the salt, last */
+#define KMSE_INFO_SIV        "kms-envelope/1 siv"
+#define KMSE_INFO_INDEX      "kms-envelope/1 index"
 #define KMSE_INFO_COMMITMENT "kms-envelope/1 commitment"
 #define KMSE_INFO_KEYFILE    "kms-envelope/1 keyfile"
 #define KMSE_INFO_HANDLE     "kms-envelope/1 handle"  /* 16 bytes are used */

@@ -175,6 +175,19 @@ kmse_st kmse_algorithms_ready(struct kmse_algorithms *algorithms,
     return KMSE_OK;
 }
 
+kmse_st kmse_crypto_lock(struct kmse_crypto *crypto, OSSL_LIB_CTX **libctx)
+{
+    KMSE_TRY(kmse_crypto_ready(crypto));
+    pthread_mutex_lock(&crypto->mutex);
+    *libctx = crypto->libctx;
+    return KMSE_OK;
+}
+
+void kmse_crypto_unlock(struct kmse_crypto *crypto)
+{
+    pthread_mutex_unlock(&crypto->mutex);
+}
+
 kmse_st kmse_crypto_random(struct kmse_crypto *crypto, uint8_t *out,
                            size_t out_len)
 {

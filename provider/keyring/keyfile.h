@@ -139,6 +139,13 @@ kmse_st kmse_datakey_derive(uint8_t out[KMSE_SECRET_LEN],
                             const char *label,
                             const uint8_t id[KMSE_KEY_ID_LEN],
                             uint32_t number) KMSE_MUST_CHECK;
+/* The same of another length. On failure out is wiped. */
+kmse_st kmse_datakey_derive_long(uint8_t *out, size_t out_len,
+                                 struct kmse_crypto *crypto,
+                                 const struct kmse_secret *data_key,
+                                 const char *label,
+                                 const uint8_t id[KMSE_KEY_ID_LEN],
+                                 uint32_t number) KMSE_MUST_CHECK;
 
 /*
  * Try a version's copies in order; the first that opens and fits the

@@ -13,11 +13,12 @@
 #include "base/clock.h"
 #include "keyring/failures.h"
 
-kmse_st kmse_datakey_derive(uint8_t out[KMSE_SECRET_LEN],
-                            struct kmse_crypto *crypto,
-                            const struct kmse_secret *data_key,
-                            const char *label,
-                            const uint8_t id[KMSE_KEY_ID_LEN], uint32_t number)
+kmse_st kmse_datakey_derive_long(uint8_t *out, size_t out_len,
+                                 struct kmse_crypto *crypto,
+                                 const struct kmse_secret *data_key,
+                                 const char *label,
+                                 const uint8_t id[KMSE_KEY_ID_LEN],
+                                 uint32_t number)
 {
     enum { LABEL_MAX = 64, NUMBER_LEN = 4 };
     uint8_t info[LABEL_MAX + KMSE_KEY_ID_LEN + NUMBER_LEN];
@@ -27,9 +28,19 @@ kmse_st kmse_datakey_derive(uint8_t out[KMSE_SECRET_LEN],
     memcpy(info, label, label_len);
     memcpy(info + label_len, id, KMSE_KEY_ID_LEN);
     kmse_store_be32(info + label_len + KMSE_KEY_ID_LEN, number);
-    return kmse_crypto_hkdf(crypto, out, KMSE_SECRET_LEN, data_key->bytes,
+    return kmse_crypto_hkdf(crypto, out, out_len, data_key->bytes,
                             KMSE_SECRET_LEN, info,
                             label_len + KMSE_KEY_ID_LEN + NUMBER_LEN);
+}
+
+kmse_st kmse_datakey_derive(uint8_t out[KMSE_SECRET_LEN],
+                            struct kmse_crypto *crypto,
+                            const struct kmse_secret *data_key,
+                            const char *label,
+                            const uint8_t id[KMSE_KEY_ID_LEN], uint32_t number)
+{
+    return kmse_datakey_derive_long(out, KMSE_SECRET_LEN, crypto, data_key,
+                                    label, id, number);
 }
 
 kmse_st kmse_keyfile_commitment(uint8_t out[KMSE_HMAC_LEN],

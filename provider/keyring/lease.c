@@ -112,6 +112,8 @@ static void lease_free(struct kmse_lease *lease)
     locked_count(lease);
     pthread_mutex_unlock(&lease->key->mutex);
     kmse_gcm_free(lease->gcm);
+    kmse_siv_free(lease->siv);
+    kmse_hmac_free(lease->index);
     kmse_datakey_release(lease->datakey);
     free(lease);
 }

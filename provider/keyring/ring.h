@@ -5,7 +5,9 @@
 #include "base/algorithm.h"
 #include "base/clock.h"
 #include "base/crypto.h"
+#include "base/hmac.h"
 #include "base/secret.h"
+#include "base/siv.h"
 #include "keyring/datakey.h"
 #include "keyring/rotation.h"
 #include "kms/kms.h"
@@ -147,6 +149,8 @@ struct kmse_lease {
     struct kmse_key *key;
     struct kmse_datakey *datakey;
     struct kmse_gcm *gcm;
+    struct kmse_siv *siv;    /* or NULL: kmse_lease_siv */
+    struct kmse_hmac *index; /* or NULL: kmse_lease_index */
     enum kmse_direction direction;
     uint64_t generation;      /* the key's, when last looked at */
     uint64_t fork_generation; /* the process's */
@@ -177,6 +181,20 @@ kmse_st kmse_lease_check(struct kmse_lease *lease,
                          struct kmse_why *why) KMSE_MUST_CHECK;
 /* Sets *lease to NULL. */
 void kmse_lease_give_back(struct kmse_lease **lease);
+
+/* Keyed for the lease's version when first asked for; the lease's own. */
+kmse_st kmse_lease_siv(struct kmse_lease *lease,
+                       struct kmse_siv **siv) KMSE_MUST_CHECK;
+kmse_st kmse_lease_index(struct kmse_lease *lease,
+                         const struct kmse_hmac **index) KMSE_MUST_CHECK;
+
+/*
+ * The versions that rows may be found under: all that are active, also those
+ * to come, ascending. Call it after kmse_lease_newest, which proves the file.
+ * The caller frees *versions; *count is at least 1.
+ */
+kmse_st kmse_key_versions(struct kmse_key *key, uint32_t **versions,
+                          size_t *count, struct kmse_why *why) KMSE_MUST_CHECK;
 
 /* A nonce never used before with this data key. KMSE_R_KEY_LIMIT. */
 kmse_st kmse_lease_take_nonce(struct kmse_lease *lease,

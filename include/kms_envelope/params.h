@@ -15,6 +15,21 @@
 /* The same for files and pipes: what comes out of it is verified. */
 #define KMSE_STREAM_CIPHER_NAME        "KMS-ENVELOPE-STREAM"
 #define KMSE_STREAM_CIPHER_LEGACY_NAME "kms-envelope-stream"
+/* The same, deterministic: a message is one Update. 20 bytes of overhead. */
+#define KMSE_SIV_CIPHER_NAME        "KMS-ENVELOPE-SIV"
+#define KMSE_SIV_CIPHER_LEGACY_NAME "kms-envelope-siv"
+
+/*
+ * EVP_MAC: a blind index. Its key is a key's name; padding is not needed.
+ *   size          size_t       set: bytes of a value, 4 to 32; default 16
+ *                              get: what EVP_MAC_final writes
+ *   all-versions  int          1: a value of each active version, each after
+ *                              its version in 4 bytes; default 0
+ *   key-name, key-version      as of an EVP_CIPHER_CTX; key-version, set:
+ *                              the version to use; default the newest
+ */
+#define KMSE_INDEX_NAME         "KMS-ENVELOPE-INDEX"
+#define KMSE_PARAM_ALL_VERSIONS "all-versions"
 
 /*
  * Parameters of an EVP_CIPHER_CTX.
@@ -22,7 +37,8 @@
  *                              get: the key's name, never empty
  *   key-version  uint          get: the version that wrote or opened the
  *                              message; set, for decryption: any other
- *                              version is refused
+ *                              version is refused; with KMS-ENVELOPE-SIV,
+ *                              for encryption: the version to use
  */
 #define KMSE_PARAM_KEY_NAME    "key-name"
 #define KMSE_PARAM_KEY_VERSION "key-version"

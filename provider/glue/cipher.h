@@ -48,6 +48,12 @@ struct kmse_cipher_ctx {
  */
 struct kmse_cipher_kind {
     size_t ctx_len;
+    /*
+     * Messages come and go in one call, by functions of the cipher's own: a
+     * context has nothing of one and can be copied at any time. What follows
+     * is NULL then.
+     */
+    bool is_whole;
     kmse_st (*parse_header)(struct kmse_header *header, const uint8_t *in,
                             size_t in_len);
 

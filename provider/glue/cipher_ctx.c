@@ -63,7 +63,8 @@ static kmse_st copy_message(struct kmse_cipher_ctx *copy,
                             struct kmse_why *why)
 {
     bool under_way =
-        ctx->state == KMSE_CIPHER_AAD || ctx->state == KMSE_CIPHER_BODY;
+        !ctx->kind->is_whole
+        && (ctx->state == KMSE_CIPHER_AAD || ctx->state == KMSE_CIPHER_BODY);
     if (under_way && ctx->direction == KMSE_SEAL)
         return kmse_fail(why, KMSE_R_STATE,
                          "an encrypting context cannot be copied within a "

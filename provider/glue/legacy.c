@@ -32,6 +32,7 @@ static struct {
 } ciphers[] = {
     {KMSE_CIPHER_NAME, KMSE_CIPHER_LEGACY_NAME, NULL},
     {KMSE_STREAM_CIPHER_NAME, KMSE_STREAM_CIPHER_LEGACY_NAME, NULL},
+    {KMSE_SIV_CIPHER_NAME, KMSE_SIV_CIPHER_LEGACY_NAME, NULL},
 };
 enum { CIPHER_COUNT = sizeof(ciphers) / sizeof(ciphers[0]) };
 static bool registered;

@@ -36,6 +36,8 @@ void kmse_core_read(struct kmse_core *core, const OSSL_CORE_HANDLE *handle,
 
 extern const OSSL_DISPATCH kmse_cipher_functions[];
 extern const OSSL_DISPATCH kmse_stream_cipher_functions[];
+extern const OSSL_DISPATCH kmse_siv_cipher_functions[];
+extern const OSSL_DISPATCH kmse_index_mac_functions[];
 extern const OSSL_DISPATCH kmse_keymgmt_functions[];
 extern const OSSL_DISPATCH kmse_asym_cipher_functions[];
 extern const OSSL_DISPATCH kmse_skeymgmt_functions[];

@@ -15,6 +15,8 @@
 #define OWN_CIPHERS                                                            \
     {KMSE_CIPHER_NAME, PROPERTIES, kmse_cipher_functions,                      \
      "envelope encryption under a KMS-wrapped data key"},                      \
+        {KMSE_SIV_CIPHER_NAME, PROPERTIES, kmse_siv_cipher_functions,          \
+         "deterministic envelope encryption, for look-ups"},                   \
     {                                                                          \
         KMSE_STREAM_CIPHER_NAME, PROPERTIES, kmse_stream_cipher_functions,     \
             "envelope encryption of files and pipes, verified frame by frame"  \
@@ -22,6 +24,12 @@
 
 static const OSSL_ALGORITHM CIPHERS[] = {
     OWN_CIPHERS,
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM MACS[] = {
+    {KMSE_INDEX_NAME, PROPERTIES, kmse_index_mac_functions,
+     "blind index under a KMS-wrapped data key, for look-ups"},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -108,6 +116,8 @@ const OSSL_ALGORITHM *kmse_query_operation(void *vprovctx, int operation_id,
     *no_cache = 0;
     if (operation_id == OSSL_OP_CIPHER)
         return provctx->config.drop_in ? CIPHERS_AND_AES : CIPHERS;
+    if (operation_id == OSSL_OP_MAC)
+        return MACS;
     for (size_t i = 0; provctx->ring != NULL && i < OF_KEYS_COUNT; i++) {
         if (OF_KEYS[i].id == operation_id)
             return OF_KEYS[i].algorithms;

@@ -417,6 +417,13 @@ kmse_st kmse_lease_check_process(const struct kmse_lease *lease,
                      "the parent's has the same nonce");
 }
 
+/* Its number stays unused: messages and numbers are granted as one. */
+kmse_st kmse_lease_take_message(struct kmse_lease *lease, struct kmse_why *why)
+{
+    uint8_t unused[KMSE_NONCE_LEN];
+    return kmse_lease_take_nonce(lease, unused, why);
+}
+
 kmse_st kmse_lease_take_bytes(struct kmse_lease *lease, uint64_t len,
                               struct kmse_why *why)
 {

@@ -213,6 +213,9 @@ kmse_st kmse_lease_check_process(const struct kmse_lease *lease,
 kmse_st kmse_lease_stream_gcm(const struct kmse_lease *lease,
                               const uint8_t salt[KMSE_STREAM_SALT_LEN],
                               struct kmse_gcm **gcm) KMSE_MUST_CHECK;
+/* Account for a message that needs no nonce. KMSE_R_KEY_LIMIT. */
+kmse_st kmse_lease_take_message(struct kmse_lease *lease,
+                                struct kmse_why *why) KMSE_MUST_CHECK;
 /* Account for plaintext before it is encrypted. KMSE_R_KEY_LIMIT. */
 kmse_st kmse_lease_take_bytes(struct kmse_lease *lease, uint64_t len,
                               struct kmse_why *why) KMSE_MUST_CHECK;

@@ -111,6 +111,9 @@ OSSL_FUNC_cipher_decrypt_init_fn kmse_cipher_decrypt_init;
 OSSL_FUNC_cipher_update_fn kmse_cipher_update;
 OSSL_FUNC_cipher_final_fn kmse_cipher_final;
 OSSL_FUNC_cipher_cipher_fn kmse_cipher_one_call;
+/* st; of a format that is another's, why says of whose. */
+kmse_st kmse_cipher_explain_header(kmse_st st, uint8_t format,
+                                   struct kmse_why *why) KMSE_MUST_CHECK;
 /* KMSE_R_STATE unless the context was initialised and its message goes on. */
 kmse_st kmse_cipher_check_takes_data(const struct kmse_cipher_ctx *ctx,
                                      struct kmse_why *why) KMSE_MUST_CHECK;

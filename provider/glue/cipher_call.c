@@ -55,13 +55,26 @@ static kmse_st seal_final(struct kmse_cipher_ctx *ctx, unsigned char *out,
 /* --- reading ------------------------------------------------------------ */
 
 /* A message of another of our ciphers: say of which. */
-static kmse_st explain_header(kmse_st st, uint8_t format, struct kmse_why *why)
+static const char *maker_of(uint8_t format)
+{
+    switch (format) {
+    case KMSE_FORMAT_1:
+        return KMSE_CIPHER_NAME;
+    case KMSE_FORMAT_STREAM:
+        return KMSE_STREAM_CIPHER_NAME;
+    case KMSE_FORMAT_SIV:
+        return KMSE_SIV_CIPHER_NAME;
+    default:
+        return NULL;
+    }
+}
+
+kmse_st kmse_cipher_explain_header(kmse_st st, uint8_t format,
+                                   struct kmse_why *why)
 {
     if (st.reason != KMSE_R_FORMAT_UNKNOWN)
         return st;
-    const char *maker = format == KMSE_FORMAT_1        ? KMSE_CIPHER_NAME
-                        : format == KMSE_FORMAT_STREAM ? KMSE_STREAM_CIPHER_NAME
-                                                       : NULL;
+    const char *maker = maker_of(format);
     if (maker == NULL)
         return kmse_fail(why, st.reason, "it begins with 0x%02X", format);
     return kmse_fail(why, st.reason,
@@ -74,7 +87,7 @@ static kmse_st bind_header(struct kmse_cipher_ctx *ctx, struct kmse_why *why)
     struct kmse_binding *binding = &ctx->binding;
     struct kmse_header header;
     kmse_st st = ctx->kind->parse_header(&header, ctx->header, KMSE_HEADER_LEN);
-    KMSE_TRY(explain_header(st, ctx->header[0], why));
+    KMSE_TRY(kmse_cipher_explain_header(st, ctx->header[0], why));
     KMSE_TRY(kmse_binding_find_key(binding, why));
     KMSE_TRY(kmse_binding_check_version(binding, header.key_version, why));
     KMSE_TRY(kmse_lease_version(&binding->lease, binding->key,

@@ -68,7 +68,10 @@ static kmse_st open_message(struct kmse_cipher_ctx *ctx, unsigned char *out,
     struct kmse_binding *binding = &ctx->binding;
     struct kmse_siv *siv = NULL;
     uint32_t version = 0;
-    KMSE_TRY(kmse_siv_parse(&version, in.bytes, in.len));
+    kmse_st st = kmse_siv_parse(&version, in.bytes, in.len);
+    if (!kmse_is_ok(st) && in.len > 0)
+        return kmse_cipher_explain_header(st, in.bytes[0], why);
+    KMSE_TRY(st);
     KMSE_TRY(kmse_binding_find_key(binding, why));
     KMSE_TRY(kmse_binding_check_version(binding, version, why));
     KMSE_TRY(kmse_lease_version(&binding->lease, binding->key, version, why));

@@ -264,11 +264,11 @@ static void the_two_ciphers_keep_apart(void **state)
     uint8_t message[ROOM], out[ROOM];
     int sealed = seal(NO_AAD, TEXT, message);
     REFUSED(evp_open(ctx, env.cipher, NULL, NO_AAD, text(message, sealed), out),
-            "known format");
+            "decrypt it with the cipher KMS-ENVELOPE-SIV");
     sealed = evp_seal(ctx, env.cipher, NULL, NO_AAD, TEXT, message);
     EXPECT(sealed);
     REFUSED(evp_open(ctx, siv, NULL, NO_AAD, text(message, sealed), out),
-            "known format");
+            "decrypt it with the cipher KMS-ENVELOPE");
     message[0] = 0x44;
     REFUSED(evp_open(ctx, siv, NULL, NO_AAD, text(message, sealed), out),
             "not made with this key");
@@ -418,7 +418,8 @@ static void a_limit_stops_the_newest_version_alone(void **state)
     int len = 0;
     evp_env_open(&limited, "max-messages = 3\n");
     evp_env_rotate(&limited, ENV_KEY);
-    EVP_CIPHER *cipher = EVP_CIPHER_fetch(limited.libctx, KMSE_SIV_CIPHER_NAME, NULL);
+    EVP_CIPHER *cipher =
+        EVP_CIPHER_fetch(limited.libctx, KMSE_SIV_CIPHER_NAME, NULL);
     for (int i = 0; i < 3; i++)
         EXPECT(evp_seal(ctx, cipher, NULL, NO_AAD, TEXT, out));
     REFUSED(evp_seal(ctx, cipher, NULL, NO_AAD, TEXT, out), "max-messages 3");

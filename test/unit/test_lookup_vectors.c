@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test/vectors/lookup.json: sealed to the byte, opened, refused, indexed. */
+#include "vectors_file.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "vectors_file.h"
 
 #include "base/bytes.h"
 #include "envelope/index.h"

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "envelope/header.h"
+#include "envelope/siv.h"
 #include "envelope/stream_plan.h"
 #include "kms_envelope/params.h"
 #include "tools/common.h"
@@ -99,6 +100,30 @@ static kmse_st parse_stream(struct message *message,
     return KMSE_OK;
 }
 
+/* It has no nonce; of its tag, the sample has a part. */
+static kmse_st parse_siv(struct message *message, const struct sample *sample,
+                         const char *path, struct kmse_why *why)
+{
+    uint8_t start[KMSE_SIV_OVERHEAD] = {0};
+    memcpy(start, sample->bytes, sample->len);
+    size_t len =
+        sample->total < sizeof(start) ? (size_t)sample->total : sizeof(start);
+    kmse_st st = kmse_siv_parse(&message->header.key_version, start, len);
+    if (st.reason == KMSE_R_MESSAGE_SHORT)
+        return kmse_fail(why, st.reason,
+                         "%s: %" PRIu64 " bytes, the shortest message has %d",
+                         path, sample->total, KMSE_SIV_OVERHEAD);
+    KMSE_TRY(st);
+    message->header.format = KMSE_FORMAT_SIV;
+    message->plaintext_len = sample->total - KMSE_SIV_OVERHEAD;
+    return KMSE_OK;
+}
+
+static bool is_siv(const struct sample *sample)
+{
+    return sample->len > 0 && sample->bytes[0] == KMSE_FORMAT_SIV;
+}
+
 static bool is_stream(const struct sample *sample)
 {
     return sample->len > 0 && sample->bytes[0] == KMSE_FORMAT_STREAM;
@@ -108,12 +133,13 @@ static kmse_st parse(struct message *message, const struct sample *sample,
                      const char *path, struct kmse_why *why)
 {
     kmse_st st = is_stream(sample) ? parse_stream(message, sample, path, why)
+                 : is_siv(sample)  ? parse_siv(message, sample, path, why)
                                    : parse_message(message, sample, path, why);
     if (st.reason == KMSE_R_FORMAT_UNKNOWN)
         return kmse_fail(why, st.reason,
-                         "%s: begins with 0x%02X; this release knows 0x%02X"
-                         " and 0x%02X, a newer one may know more%s",
-                         path, sample->bytes[0], KMSE_FORMAT_1,
+                         "%s: begins with 0x%02X; this release knows 0x%02X,"
+                         " 0x%02X and 0x%02X, a newer one may know more%s",
+                         path, sample->bytes[0], KMSE_FORMAT_1, KMSE_FORMAT_SIV,
                          KMSE_FORMAT_STREAM, guess(sample));
     if (st.reason == KMSE_R_HEADER_SHORT)
         return kmse_fail(why, st.reason, "%s: %zu bytes, a header has %d", path,
@@ -123,20 +149,40 @@ static kmse_st parse(struct message *message, const struct sample *sample,
     return st;
 }
 
+/* What the formats are called, and what their header's last 12 bytes are. */
+static const struct format {
+    uint8_t format;
+    const char *cipher, *algorithm, *nonce;
+} FORMATS[] = {
+    {KMSE_FORMAT_1, KMSE_CIPHER_NAME, "AES-256-GCM", "nonce"},
+    {KMSE_FORMAT_STREAM, KMSE_STREAM_CIPHER_NAME, "AES-256-GCM", "salt"},
+    {KMSE_FORMAT_SIV, KMSE_SIV_CIPHER_NAME, "AES-256-SIV", NULL},
+};
+enum { FORMAT_COUNT = sizeof(FORMATS) / sizeof(FORMATS[0]) };
+
+static const struct format *find_format(uint8_t format)
+{
+    size_t i = 0;
+    while (i + 1 < FORMAT_COUNT && FORMATS[i].format != format)
+        i++;
+    return &FORMATS[i];
+}
+
 static void print_message(const struct message *message, uint64_t total)
 {
     const struct kmse_header *header = &message->header;
-    bool is_stream = header->format == KMSE_FORMAT_STREAM;
-    char nonce[2 * KMSE_NONCE_LEN + 1];
-    kmse_hex_encode(nonce, header->nonce, KMSE_NONCE_LEN);
-    printf("format       0x%02X (%s, AES-256-GCM)\n"
-           "key version  %u\n"
-           "%s        %s\n"
-           "message      %" PRIu64 " bytes\n"
+    const struct format *format = find_format(header->format);
+    printf("format       0x%02X (%s, %s)\n"
+           "key version  %u\n",
+           header->format, format->cipher, format->algorithm,
+           (unsigned)header->key_version);
+    if (format->nonce != NULL) {
+        char nonce[2 * KMSE_NONCE_LEN + 1];
+        kmse_hex_encode(nonce, header->nonce, KMSE_NONCE_LEN);
+        printf("%-12s %s\n", format->nonce, nonce);
+    }
+    printf("message      %" PRIu64 " bytes\n"
            "plaintext    %" PRIu64 " bytes\n",
-           header->format,
-           is_stream ? KMSE_STREAM_CIPHER_NAME : KMSE_CIPHER_NAME,
-           (unsigned)header->key_version, is_stream ? "salt " : "nonce", nonce,
            total, message->plaintext_len);
     kmse_tool_hint("read as one message, of which only the header was looked"
                    " at: nothing was verified");

@@ -212,6 +212,17 @@ static kmse_st take_socket(struct kmse_options *options, const char *value,
     return KMSE_OK;
 }
 
+static kmse_st take_size(struct kmse_options *options, const char *value,
+                         struct kmse_why *why)
+{
+    uint64_t number = parse_number(value);
+    if (number < KMSE_INDEX_SIZE_MIN || number > KMSE_INDEX_SIZE_MAX)
+        return kmse_fail(why, KMSE_R_PARAMETER, "--size %s: not from %d to %d",
+                         value, KMSE_INDEX_SIZE_MIN, KMSE_INDEX_SIZE_MAX);
+    options->size = (size_t)number;
+    return KMSE_OK;
+}
+
 /* Of those that take no value. */
 static void set_flags(struct kmse_options *options)
 {
@@ -223,6 +234,8 @@ static void set_flags(struct kmse_options *options)
     options->yes = (given & KMSE_OPTION_YES) != 0;
     options->json = (given & KMSE_OPTION_JSON) != 0;
     options->live = (given & KMSE_OPTION_LIVE) != 0;
+    options->all_versions = (given & KMSE_OPTION_ALL_VERSIONS) != 0;
+    options->base64 = (given & KMSE_OPTION_BASE64) != 0;
 }
 
 static const struct option_row ROWS[] = {
@@ -269,6 +282,11 @@ static const struct option_row ROWS[] = {
      take_config},
     {KMSE_OPTION_SOCKET, "socket", "PATH", "the agent's socket", take_socket},
     {KMSE_OPTION_LIVE, "live", NULL, "ask the agent of this host", NULL},
+    {KMSE_OPTION_ALL_VERSIONS, "all-versions", NULL,
+     "under each version that is active", NULL},
+    {KMSE_OPTION_SIZE, "size", "BYTES", "of a value, 4 to 32; 16 if not given",
+     take_size},
+    {KMSE_OPTION_BASE64, "base64", NULL, "print base64, not hex", NULL},
 };
 enum { ROW_COUNT = sizeof(ROWS) / sizeof(ROWS[0]), HELP_VALUE = ROW_COUNT };
 
@@ -322,7 +340,7 @@ kmse_st kmse_options_parse(struct kmse_options *options,
 {
     struct option known[ROW_COUNT + 2];
     list_options(known, verb);
-    *options = (struct kmse_options){0};
+    *options = (struct kmse_options){.size = KMSE_INDEX_SIZE_DEFAULT};
     optind = 0; /* glibc and musl: begin anew */
     opterr = 0;
     for (;;) {

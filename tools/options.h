@@ -34,6 +34,9 @@ enum kmse_option {
     KMSE_OPTION_CONFIG = 1 << 20,
     KMSE_OPTION_SOCKET = 1 << 21,
     KMSE_OPTION_LIVE = 1 << 22,
+    KMSE_OPTION_ALL_VERSIONS = 1 << 23,
+    KMSE_OPTION_SIZE = 1 << 24,
+    KMSE_OPTION_BASE64 = 1 << 25,
 };
 
 /* The table of verbs has one of these for each; one file a verb. */
@@ -79,6 +82,8 @@ struct kmse_options {
     const char *config;
     const char *socket;
     bool live;
+    bool all_versions, base64;
+    size_t size;         /* KMSE_INDEX_SIZE_DEFAULT, if not given */
     const char *operand; /* the first, or NULL */
 };
 

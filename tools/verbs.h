@@ -12,6 +12,7 @@ extern const struct kmse_verb kmse_verb_revoke;
 extern const struct kmse_verb kmse_verb_rotate_master;
 extern const struct kmse_verb kmse_verb_status;
 extern const struct kmse_verb kmse_verb_inspect;
+extern const struct kmse_verb kmse_verb_index;
 extern const struct kmse_verb kmse_verb_handle;
 extern const struct kmse_verb kmse_verb_check;
 extern const struct kmse_verb kmse_verb_doctor;

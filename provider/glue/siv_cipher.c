@@ -61,6 +61,18 @@ static kmse_st seal(struct kmse_cipher_ctx *ctx, unsigned char *out,
 
 /* --- reading ------------------------------------------------------------ */
 
+/* A piece of a message looks like a changed one. */
+static kmse_st explain_mismatch(kmse_st st, const struct kmse_binding *binding,
+                                struct kmse_why *why)
+{
+    if (st.reason != KMSE_R_TAG_MISMATCH)
+        return st;
+    return kmse_fail(why, st.reason,
+                     "key %s, version %u; KMS-ENVELOPE-SIV takes a whole "
+                     "message in one Update",
+                     kmse_key_name(binding->key), binding->used_version);
+}
+
 static kmse_st open_message(struct kmse_cipher_ctx *ctx, unsigned char *out,
                             size_t *out_len, size_t out_size, struct text in,
                             struct kmse_why *why)
@@ -77,8 +89,9 @@ static kmse_st open_message(struct kmse_cipher_ctx *ctx, unsigned char *out,
     KMSE_TRY(kmse_lease_version(&binding->lease, binding->key, version, why));
     KMSE_TRY(kmse_lease_siv(binding->lease, &siv));
     binding->used_version = version;
-    return kmse_siv_open(siv, binding->lease->datakey->id, aad_of(ctx), out,
-                         out_size, out_len, in.bytes, in.len);
+    st = kmse_siv_open(siv, binding->lease->datakey->id, aad_of(ctx), out,
+                       out_size, out_len, in.bytes, in.len);
+    return explain_mismatch(st, binding, why);
 }
 
 /* --- EVP's calls -------------------------------------------------------- */

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import TOOL
 
-VERBS = ["create", "rotate", "rewrap", "policy", "revoke", "rotate-master", "status", "inspect", "doctor"]
+VERBS = ["create", "rotate", "rewrap", "policy", "revoke", "rotate-master", "status", "inspect", "index", "doctor"]
 USAGE = 2
 
 

@@ -57,7 +57,7 @@
  *
  * The AAD is S2V's one string of associated data.
  */
-#define KMSE_FORMAT_SIV   0x44 /* AES-256-SIV */
+#define KMSE_FORMAT_SIV   0xC4 /* AES-256-SIV */
 #define KMSE_SIV_OVERHEAD 20
 
 /*

@@ -127,7 +127,7 @@ def test_the_deterministic_column_is_searched_itself(site):
     # What is left to renew after a rotation, as with KMS-ENVELOPE.
     site.rotate()
     count = db.execute("SELECT hex(substr(email, 1, 4)), count(*) FROM users GROUP BY 1").fetchall()
-    assert count == [("44000001", 2)]
+    assert count == [("C4000001", 2)]
 
 
 def test_a_revoked_version_finds_nothing_and_fails_no_lookup(site):
@@ -220,10 +220,10 @@ def test_the_tool_refuses_what_it_cannot_do(site):
 def test_inspect_tells_a_deterministic_message(site):
     box = siv(site, ANNA.encode())
     shown = site.ok(TOOL, "inspect", "-", input=box).decode()
-    assert "0x44 (KMS-ENVELOPE-SIV, AES-256-SIV)" in shown
+    assert "0xC4 (KMS-ENVELOPE-SIV, AES-256-SIV)" in shown
     assert "key version  1\n" in shown and f"plaintext    {len(ANNA)} bytes" in shown
     assert "the shortest message has 20" in site.fails(TOOL, "inspect", "-", input=box[:19])
-    assert "out of range" in site.fails(TOOL, "inspect", "-", input=b"\x44\0\0\0" + box[4:])
+    assert "out of range" in site.fails(TOOL, "inspect", "-", input=b"\xc4\0\0\0" + box[4:])
 
 
 # --- against the second implementation ----------------------------------------

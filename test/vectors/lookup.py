@@ -47,7 +47,7 @@ def decrypt(data_key, key_id, message, aad=b""):
     if len(message) < 20:
         raise ValueError("short")
     bound, body = message[:4], message[4:]
-    if bound[0] != 0x44:
+    if bound[0] != 0xC4:
         raise ValueError("format")
     if bound[1:] == bytes(3):
         raise ValueError("version")

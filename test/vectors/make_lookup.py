@@ -112,7 +112,7 @@ def siv_key(key, version):
 
 
 def seal(key, version, aad, plaintext):
-    bound = b"\x44" + version.to_bytes(3, "big")
+    bound = b"\xc4" + version.to_bytes(3, "big")
     return bound + siv_encrypt(siv_key(key, version), plaintext,
                                b"kms-envelope" + key[1] + bound + aad)
 
@@ -152,10 +152,10 @@ def invalid():
                 "id": key_id.hex(), "aad": with_aad.hex(),
                 "message": message.hex()}
 
-    for first in (0x00, 0x4b, 0x45, 0x64, 0xff):
+    for first in (0x00, 0x4b, 0xd3, 0xc5, 0x44, 0xff):
         yield refused(f"format byte {first:02x}", "format",
                       bytes([first]) + good[1:])
-    yield refused("version 0", "version", b"\x44\0\0\0" + good[4:])
+    yield refused("version 0", "version", b"\xc4\0\0\0" + good[4:])
     for length in (0, 1, 4, 19):
         yield refused(f"{length} bytes of a message", "short", good[:length])
     for length in (20, 21, len(good) - 1):

@@ -156,6 +156,21 @@ int message(EVP_CIPHER_CTX *ctx, unsigned char *out, const unsigned char *aad,
 """
 
 
+MAC_AROUND = """\
+#include <openssl/evp.h>
+size_t index_of(const unsigned char *email, size_t email_len);
+size_t index_of(const unsigned char *email, size_t email_len)
+{
+    unsigned char value[32];
+    size_t value_len = 0;
+%s
+    EVP_MAC_CTX_free(ctx);
+    EVP_MAC_free(mac);
+    return value_len;
+}
+"""
+
+
 def compiles(code, around=C_AROUND):
     done = subprocess.run(
         ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-x", "c", "-"],
@@ -191,10 +206,13 @@ def test_the_stream_s_page_s_c_compiles():
     compiles(code)
 
 
+LOOKUP_PAGES = {"EVP_CIPHER-KMS-ENVELOPE-SIV.7", "EVP_MAC-KMS-ENVELOPE-INDEX.7"}
+
+
 def test_every_example_of_a_manual_page_is_tested_here():
     pages = {page.name for page in MAN.iterdir() if "\n.Sh EXAMPLES\n" in page.read_text()}
     of_objects = {"EVP_CIPHER-KMS-ENVELOPE.7", "EVP_CIPHER-KMS-ENVELOPE-STREAM.7", "EVP_PKEY-KMS-ENVELOPE.7"}
-    assert pages == {"kms-envelope.1", "kms-envelope-keyfile.5", *of_objects}
+    assert pages == {"kms-envelope.1", "kms-envelope-keyfile.5", *of_objects, *LOOKUP_PAGES}
 
 
 def test_the_examples_of_the_tool_s_page(tmp_path):
@@ -253,6 +271,37 @@ int message(unsigned char *out, size_t out_len, const unsigned char *in, size_t 
 def test_the_key_s_page_s_c_compiles():
     (code,) = literal("EVP_PKEY-KMS-ENVELOPE.7", "SYNOPSIS")
     compiles(code, STORE_AROUND)
+
+
+def test_the_examples_of_the_pages_for_look_ups(tmp_path):
+    setup = [fenced("sh")[0][1], "kms-envelope rotate customer-emails --keys keys"]
+    siv = literal("EVP_CIPHER-KMS-ENVELOPE-SIV.7", "EXAMPLES")
+    mac = literal("EVP_MAC-KMS-ENVELOPE-INDEX.7", "EXAMPLES")
+    *_, opened, php, made, printed = session(tmp_path, setup + siv + mac)
+    assert (opened, php) == (EMAIL, "anna\n")
+    assert (tmp_path / "email.siv").read_bytes()[:4].hex().upper() == "C4000002"
+    whole, short, both = [line.lower() for line in made.split()]
+    assert len(whole) == 32 and short == whole[:16]
+    old, new = re.fullmatch(r"00000001(.{32})00000002(.{32})", both).groups()
+    assert new == whole != old
+    assert printed == f"1:{old} 2:{new}\n"
+
+
+def test_the_c_of_the_pages_for_look_ups_compiles():
+    (cipher,) = literal("EVP_CIPHER-KMS-ENVELOPE-SIV.7", "SYNOPSIS")
+    compiles(cipher)
+    (mac,) = literal("EVP_MAC-KMS-ENVELOPE-INDEX.7", "SYNOPSIS")
+    compiles(mac, MAC_AROUND)
+
+
+def test_the_query_of_the_index_s_page_runs():
+    (sql,) = literal("EVP_MAC-KMS-ENVELOPE-INDEX.7", "DESCRIPTION")
+    *statements, select = [line for line in sql.splitlines() if line]
+    with sqlite3.connect(":memory:") as database:
+        for statement in statements:
+            database.execute(statement)
+        database.execute("INSERT INTO users VALUES (x'01', x'02')")
+        assert database.execute(select, {"value_1": b"\1", "value_2": b"\2"}).fetchall() == [(b"\1",)]
 
 
 def test_the_configuration_of_the_provider_s_page_loads(tmp_path):

@@ -64,6 +64,15 @@ static void forget_version_of_key(struct kmse_binding *binding)
     binding->version_is_keys = false;
 }
 
+/* 0 leaves what a parameter says. */
+static void confine(struct kmse_binding *binding, uint32_t version)
+{
+    if (version == 0)
+        return;
+    binding->wanted_version = version;
+    binding->version_is_keys = true;
+}
+
 void kmse_binding_set_name(struct kmse_binding *binding, const char *name)
 {
     forget_version_of_key(binding);
@@ -80,29 +89,59 @@ void kmse_binding_use(struct kmse_binding *binding, struct kmse_key *key,
     snprintf(binding->key_name, sizeof(binding->key_name), "%s",
              kmse_key_name(key));
     binding->key = key;
-    if (version == 0)
-        return;
-    binding->wanted_version = version;
-    binding->version_is_keys = true;
+    confine(binding, version);
 }
 
-static kmse_st read_key_bytes(char name[KMSE_KEY_NAME_MAX + 1],
-                              const unsigned char *key, size_t key_len,
-                              struct kmse_why *why)
+/* What the bytes of a key say. */
+struct named {
+    char name[KMSE_KEY_NAME_MAX + 1];
+    uint32_t version; /* 0: none */
+};
+
+/* 1 to KMSE_VERSION_MAX, in digits as they are printed; else 0. */
+static uint32_t read_version(const char *digits, size_t len)
 {
-    size_t len = 0;
+    enum { TEN = 10, LONGEST = 8 };
+    uint32_t version = 0;
+    if (len == 0 || len > LONGEST || digits[0] == '0')
+        return 0;
+    for (size_t i = 0; i < len; i++) {
+        if (digits[i] < '0' || digits[i] > '9')
+            return 0;
+        version = version * TEN + (uint32_t)(digits[i] - '0');
+    }
+    return version <= KMSE_VERSION_MAX ? version : 0;
+}
+
+/* NAME, NAME/VERSION or nothing; text[len] is NUL. */
+static bool read_name(struct named *named, const char *text, size_t len)
+{
+    const char *slash = memchr(text, '/', len);
+    size_t name_len = slash != NULL ? (size_t)(slash - text) : len;
+    memcpy(named->name, text, name_len);
+    named->name[name_len] = '\0';
+    named->version = 0;
+    if (len == 0)
+        return true;
+    if (slash != NULL)
+        named->version = read_version(slash + 1, len - name_len - 1);
+    return kmse_key_name_is_valid(named->name)
+           && (slash == NULL || named->version != 0);
+}
+
+static kmse_st read_key_bytes(struct named *named, const unsigned char *key,
+                              size_t key_len, struct kmse_why *why)
+{
     if (key_len == KMSE_DATA_KEY_LEN) {
-        len = strnlen((const char *)key, KMSE_DATA_KEY_LEN);
+        const char *text = (const char *)key;
+        size_t len = strnlen(text, KMSE_DATA_KEY_LEN);
         size_t i = len;
         while (i < KMSE_DATA_KEY_LEN && key[i] == '\0')
             i++;
-        if (i == KMSE_DATA_KEY_LEN && len <= KMSE_KEY_NAME_MAX) {
-            memcpy(name, key, len);
-            name[len] = '\0';
-            if (len == 0 || kmse_key_name_is_valid(name))
-                return KMSE_OK;
-            OPENSSL_cleanse(name, len);
-        }
+        if (i == KMSE_DATA_KEY_LEN && len <= KMSE_KEY_NAME_MAX
+            && read_name(named, text, len))
+            return KMSE_OK;
+        OPENSSL_cleanse(named, sizeof(*named));
     }
     return kmse_fail(why, KMSE_R_KEY_NAME,
                      "the EVP key must be a key's name, padded with NUL to %d "
@@ -115,9 +154,10 @@ kmse_st kmse_binding_set_key(struct kmse_binding *binding,
                              const unsigned char *key, size_t key_len,
                              struct kmse_why *why)
 {
-    char name[KMSE_KEY_NAME_MAX + 1];
-    KMSE_TRY(read_key_bytes(name, key, key_len, why));
-    kmse_binding_set_name(binding, name);
+    struct named named;
+    KMSE_TRY(read_key_bytes(&named, key, key_len, why));
+    kmse_binding_set_name(binding, named.name);
+    confine(binding, named.version);
     return KMSE_OK;
 }
 

@@ -19,10 +19,10 @@ struct kmse_binding {
 
     char key_name[KMSE_KEY_NAME_MAX + 1]; /* "": the default key */
     uint32_t wanted_version;              /* 0: any */
-    bool version_is_keys;                 /* the EVP_SKEY is confined to it */
-    struct kmse_key *key;                 /* found for key_name, or NULL */
-    struct kmse_lease *lease;             /* or NULL */
-    uint32_t used_version;                /* of this message, or 0 */
+    bool version_is_keys;     /* the key is confined to it; no parameter */
+    struct kmse_key *key;     /* found for key_name, or NULL */
+    struct kmse_lease *lease; /* or NULL */
+    uint32_t used_version;    /* of this message, or 0 */
 };
 
 /* Raises what fails, and leaves a binding that can be wiped. */
@@ -40,7 +40,8 @@ void kmse_binding_use(struct kmse_binding *binding, struct kmse_key *key,
                       uint32_t version);
 /*
  * The same as a name, from the bytes of an EVP key: a name padded with NUL to
- * key_len, which is KMSE_DATA_KEY_LEN. Bytes that are no name may be a real
+ * key_len, which is KMSE_DATA_KEY_LEN. NAME/VERSION says a version as well, for
+ * programs that can set no parameter. Bytes that are no name may be a real
  * key, so they are never printed. KMSE_R_KEY_NAME.
  */
 kmse_st kmse_binding_set_key(struct kmse_binding *binding,

@@ -407,6 +407,41 @@ static void both_versions_are_written_to_find_rows_of_both(void **state)
     OSSL_LIB_CTX_free(libctx);
 }
 
+/* For PHP and others, which can set no parameter. */
+static void the_key_bytes_may_say_a_version(void **state)
+{
+    (void)state;
+    uint8_t message[ROOM];
+    int len = 0;
+    EXPECT(evp_seal(ctx, siv, "orders/1", COLUMN, TEXT, message));
+    assert_int_equal(get_version(), 1);
+    REFUSED(evp_seal(ctx, siv, "orders/7", COLUMN, TEXT, message),
+            "has no version 7");
+    /* The next key has none, or another. */
+    EXPECT(evp_seal(ctx, siv, "orders", COLUMN, TEXT, message));
+    /* What a parameter says goes before an earlier key, and after a later. */
+    unsigned char key[ENV_KEY_LEN];
+    evp_env_key(key, "orders/7");
+    EXPECT(EVP_EncryptInit_ex2(ctx, siv, key, NULL, NULL));
+    set_version(1);
+    evp_env_key(key, "orders");
+    EXPECT(EVP_EncryptInit_ex2(ctx, NULL, key, NULL, NULL));
+    set_version(7);
+    EXPECT(EVP_EncryptInit_ex2(ctx, NULL, key, NULL, NULL));
+    REFUSED(EVP_EncryptUpdate(ctx, message, &len, EMAIL, 1),
+            "has no version 7");
+    static const char *const BAD[] = {
+        "orders/",         "orders/0",  "orders/01",        "orders/-1",
+        "orders/+1",       "orders/1 ", "orders/1/1",       "/1",
+        "orders/16777216", "orders/x",  "orders/999999999", "orders/ 1",
+    };
+    for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++)
+        REFUSED(evp_seal(ctx, siv, BAD[i], COLUMN, TEXT, message),
+                "must be a key's name");
+    REFUSED(evp_seal(ctx, siv, "orders/16777215", COLUMN, TEXT, message),
+            "has no version 16777215");
+}
+
 /* --- limits ------------------------------------------------------------- */
 
 /* A limit stops what is written, not what is looked for. */
@@ -452,6 +487,7 @@ int main(void)
         SIV_TEST(another_key_or_aad_does_not_open_it),
         SIV_TEST(aad_comes_in_pieces_up_to_its_bound),
         SIV_TEST(a_context_can_be_copied_at_any_time),
+        SIV_TEST(the_key_bytes_may_say_a_version),
         SIV_TEST(a_limit_stops_the_newest_version_alone),
         SIV_TEST(both_versions_are_written_to_find_rows_of_both),
     };

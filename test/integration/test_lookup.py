@@ -280,6 +280,26 @@ def test_php_finds_a_user(site):
     assert out == f"3 1 {ANNA},{BERT},,bool(false)\n"
 
 
+def test_php_finds_a_user_on_either_of_two_versions(site):
+    """PHP can set no parameter: the version stands behind the name."""
+    script = """
+        foreach (explode(' ', $argv[2]) as $key)
+            echo bin2hex(openssl_encrypt($argv[1], 'kms-envelope-siv', $key, OPENSSL_RAW_DATA)), ' ';
+    """
+
+    def php(email, keys):
+        return site.ok("php", "-r", script, email, keys).decode().split()
+
+    db = sqlite3.connect(":memory:")
+    db.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT UNIQUE)")
+    db.execute("INSERT INTO users (email) VALUES (?)", php(ANNA, "emails"))
+    site.rotate()
+    db.execute("INSERT INTO users (email) VALUES (?)", php(BERT, "emails"))
+    for email, found in ((ANNA, [(1,)]), (BERT, [(2,)]), ("carl@example.org", [])):
+        sought = php(email, "emails/1 emails/2")
+        assert db.execute("SELECT id FROM users WHERE email IN (?, ?)", sought).fetchall() == found
+
+
 def test_ruby_finds_a_user(site):
     script = f"""
         key = "emails".ljust(32, "\\0")

@@ -113,6 +113,19 @@ static kmse_st add_value(struct mac_ctx *ctx, uint32_t version,
     return KMSE_OK;
 }
 
+/* A copy of a value that may be stored is one more; it has no lease yet. */
+static kmse_st count_copy(struct mac_ctx *copy, struct kmse_why *why)
+{
+    struct kmse_binding *binding = &copy->binding;
+    if (!copy->is_counted)
+        return KMSE_OK;
+    KMSE_TRY(kmse_lease_newest(&binding->lease, binding->key, why));
+    copy->is_counted =
+        binding->lease->datakey->version == binding->used_version;
+    return copy->is_counted ? kmse_lease_take_message(binding->lease, why)
+                            : KMSE_OK;
+}
+
 static kmse_st copy_values(struct mac_ctx *copy, const struct mac_ctx *ctx,
                            struct kmse_why *why)
 {
@@ -121,11 +134,7 @@ static kmse_st copy_values(struct mac_ctx *copy, const struct mac_ctx *ctx,
     KMSE_TRY(make_room(copy, ctx->value_count));
     for (size_t i = 0; i < ctx->value_count; i++)
         KMSE_TRY(add_value(copy, ctx->values[i].version, ctx->values[i].hmac));
-    if (!ctx->is_counted)
-        return KMSE_OK;
-    /* A second value that may be stored. */
-    KMSE_TRY(kmse_lease_newest(&copy->binding.lease, copy->binding.key, why));
-    return kmse_lease_take_message(copy->binding.lease, why);
+    return count_copy(copy, why);
 }
 
 static void *dupctx(void *vctx)
@@ -296,14 +305,19 @@ static int update(void *vctx, const unsigned char *data, size_t data_len)
 }
 
 /* A version may have been taken away since its value was begun. */
+static kmse_st check_version(struct kmse_binding *binding, uint32_t version,
+                             struct kmse_why *why)
+{
+    struct kmse_lease *lease = binding->lease;
+    if (lease != NULL && lease->datakey->version == version)
+        return kmse_lease_check(lease, why);
+    return kmse_lease_version(&binding->lease, binding->key, version, why);
+}
+
 static kmse_st check_versions(struct mac_ctx *ctx, struct kmse_why *why)
 {
-    struct kmse_binding *binding = &ctx->binding;
-    if (!ctx->all_versions)
-        return kmse_binding_check_lease(binding, why);
     for (size_t i = 0; i < ctx->value_count; i++)
-        KMSE_TRY(kmse_lease_version(&binding->lease, binding->key,
-                                    ctx->values[i].version, why));
+        KMSE_TRY(check_version(&ctx->binding, ctx->values[i].version, why));
     return KMSE_OK;
 }
 

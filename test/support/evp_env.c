@@ -81,14 +81,32 @@ void evp_env_create_key(const struct evp_env *env, const char *name)
     close_rotation(&rotation);
 }
 
-void evp_env_rotate(const struct evp_env *env, const char *name)
+void evp_env_rotate_in(const struct evp_env *env, const char *name,
+                       int64_t active_in_s)
 {
     struct rotation_env rotation;
     uint32_t number = 0;
     open_rotation(&rotation, env);
-    need(kmse_rotation_rotate(&rotation.rotation, name, 0, &number,
+    need(kmse_rotation_rotate(&rotation.rotation, name, active_in_s, &number,
                               &rotation.why),
          "rotate", &rotation.why);
+    close_rotation(&rotation);
+}
+
+void evp_env_rotate(const struct evp_env *env, const char *name)
+{
+    evp_env_rotate_in(env, name, 0);
+}
+
+void evp_env_revoke(const struct evp_env *env, const char *name,
+                    uint32_t version)
+{
+    struct rotation_env rotation;
+    uint32_t number = 0;
+    open_rotation(&rotation, env);
+    need(kmse_rotation_revoke(&rotation.rotation, name, version, false, &number,
+                              &rotation.why),
+         "revoke", &rotation.why);
     close_rotation(&rotation);
 }
 

@@ -37,6 +37,11 @@ const char *evp_env_conf(char out[ENV_PATH_LEN], const struct evp_env *env);
 
 void evp_env_create_key(const struct evp_env *env, const char *name);
 void evp_env_rotate(const struct evp_env *env, const char *name);
+/* The new version encrypts from then on. */
+void evp_env_rotate_in(const struct evp_env *env, const char *name,
+                       int64_t active_in_s);
+void evp_env_revoke(const struct evp_env *env, const char *name,
+                    uint32_t version);
 
 /* The handle of a version, for the drop-in. */
 void evp_env_handle(uint8_t handle[ENV_KEY_LEN], const struct evp_env *env,

@@ -9,8 +9,12 @@ import copy
 import hmac
 import json
 import pathlib
+import sys
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "vectors"))
+import lookup
 
 CORPUS = pathlib.Path(__file__).with_name("corpus")
 TIME = "2026-01-01T00:00:00Z"
@@ -124,6 +128,38 @@ def stream():
         changed = bytearray(good)
         changed[at] ^= 1
         yield f"other-{name}", with_pieces(bytes(changed))
+
+
+# --- deterministic messages: as fuzz_siv.c seals them -------------------------
+
+def siv():
+    lengths = (0, 1, 15, 16, 17, 100)
+    key = b"a key for fuzzing, 32 bytes longand one more of as many bytes..."
+
+    def sealed(i):
+        bound = b"\xc4\0\0" + bytes([i + 1])
+        text = bytes(range(lengths[i]))
+        associated = b"kms-envelope" + KEY_ID + bound + AAD
+        return bound + (AESSIV(key).encrypt(text, [associated]) if text
+                        else lookup.tag_of_nothing(key, associated))
+
+    good = sealed(4)
+    for i, length in enumerate(lengths):
+        yield f"sealed-{length}", b"\0" + sealed(i)
+        yield f"in-place-{length}", b"\1" + sealed(i)
+    yield "empty", b""
+    for cut in (0, 1, 19, 20, len(good) - 1):
+        yield f"cut-at-{cut}", b"\0" + good[:cut]
+        yield f"in-place-cut-at-{cut}", b"\1" + good[:cut]
+    yield "longer", b"\0" + good + b"\0"
+    yield "format", b"\0\x4b" + good[1:]
+    yield "version-0", b"\0\xc4\0\0\0" + good[4:]
+    for name, at in (("version", 3), ("tag", 4), ("masked-bit", 12),
+                     ("text", 20), ("end", len(good) - 1)):
+        bit = 0x80 if name == "masked-bit" else 1
+        changed = good[:at] + bytes([good[at] ^ bit]) + good[at + 1:]
+        yield f"other-{name}", b"\0" + changed
+        yield f"in-place-other-{name}", b"\1" + changed
 
 
 # --- key files, and files of a local master key ------------------------------
@@ -653,7 +689,7 @@ def key_pem():
 
 
 for target in (agent_wire, aws_answer, aws_key, aws_profile, aws_words, duration, header,
-               imported, key_form, key_pem, keyfile, local_file, reference, stream, xml):
+               imported, key_form, key_pem, keyfile, local_file, siv, reference, stream, xml):
     folder = CORPUS / {"imported": "import"}.get(target.__name__, target.__name__)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in target():

@@ -418,6 +418,24 @@ static void a_limit_stops_what_is_stored_not_what_is_looked_for(void **state)
     evp_env_close(&limited);
 }
 
+static void bytes_count_too(void **state)
+{
+    (void)state;
+    struct evp_env limited;
+    evp_env_open(&limited, "max-bytes = 40\n");
+    EVP_MAC *fresh = EVP_MAC_fetch(limited.libctx, KMSE_INDEX_NAME, NULL);
+    EVP_MAC_CTX_free(ctx);
+    ctx = EVP_MAC_CTX_new(fresh);
+    EXPECT(init_named(ENV_KEY));
+    EXPECT(EVP_MAC_update(ctx, data, 20));
+    EXPECT(EVP_MAC_update(ctx, data, 20));
+    REFUSED(EVP_MAC_update(ctx, data, 1), "max-bytes 40");
+    EVP_MAC_CTX_free(ctx);
+    ctx = NULL;
+    EVP_MAC_free(fresh);
+    evp_env_close(&limited);
+}
+
 #define INDEX_TEST(name)                                                       \
     cmocka_unit_test_setup_teardown(name, new_ctx, free_ctx)
 
@@ -434,6 +452,7 @@ int main(void)
         INDEX_TEST(bad_parameters_are_refused),
         INDEX_TEST(a_copy_goes_on_by_itself),
         INDEX_TEST(a_limit_stops_what_is_stored_not_what_is_looked_for),
+        INDEX_TEST(bytes_count_too),
         INDEX_TEST(all_versions_give_what_rows_of_each_have),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -12,6 +12,7 @@
 #include <openssl/params.h>
 
 #include "base/crypto_internal.h"
+#include "kms_envelope/params.h"
 
 enum {
     BLOCK_LEN = KMSE_SIV_TAG_LEN,
@@ -22,6 +23,10 @@ enum {
     COUNTER_MASK = 0x7F,
     PIECE_LEN_MAX = 1 << 30, /* EVP's lengths are int */
 };
+
+/* A host's context mirrors ourselves, and a drop-in AES of ours waits for us.
+ */
+#define NOT_OURS "provider!=" KMSE_PROVIDER_NAME
 
 struct kmse_siv {
     EVP_MAC_CTX *cmac; /* keyed; a duplicate takes the bytes */
@@ -125,9 +130,11 @@ static kmse_st ctr(struct kmse_siv *siv, const uint8_t tag[BLOCK_LEN],
 static bool key_cmac(struct kmse_siv *siv, OSSL_LIB_CTX *libctx,
                      const uint8_t key[HALF_KEY_LEN])
 {
-    char cipher[] = "AES-256-CBC";
+    char cipher[] = "AES-256-CBC", properties[] = NOT_OURS;
     const OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER, cipher, 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_PROPERTIES, properties,
+                                         0),
         OSSL_PARAM_construct_end(),
     };
     EVP_MAC *mac = EVP_MAC_fetch(libctx, "CMAC", NULL);
@@ -141,7 +148,7 @@ static bool key_cmac(struct kmse_siv *siv, OSSL_LIB_CTX *libctx,
 static bool key_ctr(struct kmse_siv *siv, OSSL_LIB_CTX *libctx,
                     const uint8_t key[HALF_KEY_LEN])
 {
-    EVP_CIPHER *cipher = EVP_CIPHER_fetch(libctx, "AES-256-CTR", NULL);
+    EVP_CIPHER *cipher = EVP_CIPHER_fetch(libctx, "AES-256-CTR", NOT_OURS);
     siv->ctr = EVP_CIPHER_CTX_new();
     bool ok = cipher != NULL && siv->ctr != NULL
               && EVP_EncryptInit_ex2(siv->ctr, cipher, key, NULL, NULL) == 1;

@@ -446,6 +446,25 @@ static void the_key_bytes_may_say_a_version(void **state)
             "has no version 16777215");
 }
 
+/* In the host's context we are mirrored, and here preferred. */
+static void it_works_in_the_context_of_the_host(void **state)
+{
+    (void)state;
+    struct evp_env host;
+    uint8_t message[ROOM], out[ROOM];
+    evp_env_open(&host, "library-context = host\n");
+    EXPECT(EVP_set_default_properties(host.libctx, "?provider=kms-envelope"));
+    EVP_CIPHER *cipher =
+        EVP_CIPHER_fetch(host.libctx, KMSE_SIV_CIPHER_NAME, NULL);
+    int sealed = evp_seal(ctx, cipher, NULL, COLUMN, TEXT, message);
+    EXPECT(sealed);
+    EXPECT(evp_open(ctx, cipher, NULL, COLUMN, text(message, sealed), out));
+    assert_memory_equal(out, EMAIL, sizeof(EMAIL));
+    EVP_CIPHER_CTX_reset(ctx);
+    EVP_CIPHER_free(cipher);
+    evp_env_close(&host);
+}
+
 /* --- limits ------------------------------------------------------------- */
 
 /* A limit stops what is written, not what is looked for. */
@@ -510,6 +529,7 @@ int main(void)
         SIV_TEST(a_context_can_be_copied_at_any_time),
         SIV_TEST(the_key_bytes_may_say_a_version),
         SIV_TEST(a_limit_stops_the_newest_version_alone),
+        SIV_TEST(it_works_in_the_context_of_the_host),
         SIV_TEST(bytes_count_too),
         SIV_TEST(both_versions_are_written_to_find_rows_of_both),
     };

@@ -91,6 +91,8 @@ static const OSSL_ALGORITHM STORES[] = {
 static const OSSL_ALGORITHM SKEYMGMTS[] = {
     {KMSE_CIPHER_NAME, PROPERTIES, kmse_skeymgmt_functions,
      "a reference to a named key"},
+    {KMSE_SIV_CIPHER_NAME, PROPERTIES, kmse_skeymgmt_functions,
+     "a reference to a named key"},
     {KMSE_STREAM_CIPHER_NAME, PROPERTIES, kmse_skeymgmt_functions,
      "a reference to a named key"},
     {NULL, NULL, NULL, NULL},

@@ -16,6 +16,7 @@
 #include <openssl/rand.h>
 
 #include "base/crypto_internal.h"
+#include "kms_envelope/params.h"
 
 struct kmse_crypto {
     OSSL_LIB_CTX *host; /* or NULL */
@@ -85,6 +86,22 @@ void kmse_crypto_after_fork(struct kmse_crypto *crypto)
 }
 
 /*
+ * The generator of a child context takes its AES by the default properties of
+ * the host, which may name us, who are waiting for the generator.
+ */
+static kmse_st use_host(struct kmse_crypto *crypto)
+{
+    if (crypto->libctx == crypto->host)
+        return KMSE_OK;
+    if (RAND_set_DRBG_type(crypto->host, "CTR-DRBG",
+                           "provider!=" KMSE_PROVIDER_NAME, "AES-256-CTR", NULL)
+        != 1)
+        return KMSE_ERR(KMSE_R_CRYPTO_UNAVAILABLE);
+    crypto->libctx = crypto->host;
+    return KMSE_OK;
+}
+
+/*
  * A private context knows nothing of the host's openssl.cnf, so it cannot
  * recurse into us or meet odd default properties; and for the same reason it
  * would pass by a host's FIPS choice, which the child context inherits. The
@@ -94,10 +111,8 @@ static kmse_st locked_choose_libctx(struct kmse_crypto *crypto)
 {
     if (crypto->host != NULL
         && (crypto->host_always
-            || EVP_default_properties_is_fips_enabled(crypto->host))) {
-        crypto->libctx = crypto->host;
-        return KMSE_OK;
-    }
+            || EVP_default_properties_is_fips_enabled(crypto->host)))
+        return use_host(crypto);
     if (crypto->private_libctx == NULL)
         crypto->private_libctx = OSSL_LIB_CTX_new();
     if (crypto->private_libctx == NULL)

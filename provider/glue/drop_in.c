@@ -2,6 +2,7 @@
 /* AES-256 whose key may be a handle. */
 #include "glue/drop_in.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,11 +157,14 @@ static int init(struct context *ctx,
     if (key == NULL)
         return may_go_on(ctx)
                && inner_init(ctx->inner_ctx, NULL, key_len, iv, iv_len, params);
+    bool had_handle = ctx->hold.key != NULL;
     kmse_hold_drop(&ctx->hold);
     if (kmse_handle_is_one(key, key_len))
         return init_with_handle(ctx, inner_init, key, iv, iv_len, params);
-    ctx->failed = false;
-    return inner_init(ctx->inner_ctx, key, key_len, iv, iv_len, params);
+    int done = inner_init(ctx->inner_ctx, key, key_len, iv, iv_len, params);
+    /* It may have kept a handle's key, which nobody holds any more. */
+    ctx->failed = done != 1 && (had_handle || ctx->failed);
+    return done;
 }
 
 static int encrypt_init(void *vctx, const unsigned char *key, size_t key_len,
@@ -221,28 +225,73 @@ static int set_ctx_params(void *vctx, const OSSL_PARAM params[])
     return ctx->inner->set_ctx_params(ctx->inner_ctx, params);
 }
 
-static const OSSL_PARAM NO_PARAMS[] = {OSSL_PARAM_END};
+/*
+ * libcrypto asks for these lists while it makes its EVP_CIPHER, so in the midst
+ * of somebody's fetch, which may be our own for the inner ciphers: nothing may
+ * be fetched for them. Until the inner ciphers are there, the lists are of what
+ * any of them has, but for the key's length, by which libcrypto knows ciphers
+ * that have several.
+ */
+static const OSSL_PARAM GETTABLE_CTX_PARAMS[] = {
+    OSSL_PARAM_size_t(OSSL_CIPHER_PARAM_KEYLEN, NULL),
+    OSSL_PARAM_size_t(OSSL_CIPHER_PARAM_IVLEN, NULL),
+    OSSL_PARAM_uint(OSSL_CIPHER_PARAM_PADDING, NULL),
+    OSSL_PARAM_uint(OSSL_CIPHER_PARAM_NUM, NULL),
+    OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_IV, NULL, 0),
+    OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_UPDATED_IV, NULL, 0),
+    OSSL_PARAM_octet_ptr(OSSL_CIPHER_PARAM_TLS_MAC, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_CIPHER_PARAM_CTS_MODE, NULL, 0),
+    OSSL_PARAM_size_t(OSSL_CIPHER_PARAM_AEAD_TAGLEN, NULL),
+    OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, NULL, 0),
+    OSSL_PARAM_size_t(OSSL_CIPHER_PARAM_AEAD_TLS1_AAD_PAD, NULL),
+    OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_GET_IV_GEN, NULL, 0),
+    OSSL_PARAM_END,
+};
 
-static const OSSL_PARAM *gettable_ctx_params(void *vctx, void *vprovctx,
+static const OSSL_PARAM SETTABLE_CTX_PARAMS[] = {
+    OSSL_PARAM_uint(OSSL_CIPHER_PARAM_PADDING, NULL),
+    OSSL_PARAM_uint(OSSL_CIPHER_PARAM_NUM, NULL),
+    OSSL_PARAM_uint(OSSL_CIPHER_PARAM_USE_BITS, NULL),
+    OSSL_PARAM_uint(OSSL_CIPHER_PARAM_TLS_VERSION, NULL),
+    OSSL_PARAM_size_t(OSSL_CIPHER_PARAM_TLS_MAC_SIZE, NULL),
+    OSSL_PARAM_utf8_string(OSSL_CIPHER_PARAM_CTS_MODE, NULL, 0),
+    OSSL_PARAM_size_t(OSSL_CIPHER_PARAM_IVLEN, NULL),
+    OSSL_PARAM_size_t(OSSL_CIPHER_PARAM_AEAD_TAGLEN, NULL),
+    OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, NULL, 0),
+    OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_AAD, NULL, 0),
+    OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, NULL, 0),
+    OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV, NULL, 0),
+    OSSL_PARAM_END,
+};
+
+static const struct kmse_algorithm *
+inner_if_there(const struct kmse_provctx *provctx,
+               enum kmse_drop_in_index index)
+{
+    const struct kmse_drop_in *drop_in = &provctx->drop_in;
+    bool ready =
+        atomic_load_explicit(&drop_in->fetched.ready, memory_order_acquire);
+    return ready ? &drop_in->algorithms[index] : NULL;
+}
+
+static const OSSL_PARAM *gettable_ctx_params(void *vctx, void *provctx,
                                              enum kmse_drop_in_index index)
 {
     struct context *ctx = vctx;
-    const struct kmse_algorithm *inner = NULL;
-    if (!kmse_is_ok(find_inner(&inner, vprovctx, index))
-        || inner->gettable_ctx_params == NULL)
-        return NO_PARAMS;
+    const struct kmse_algorithm *inner = inner_if_there(provctx, index);
+    if (inner == NULL || inner->gettable_ctx_params == NULL)
+        return GETTABLE_CTX_PARAMS;
     return inner->gettable_ctx_params(ctx != NULL ? ctx->inner_ctx : NULL,
                                       inner->provctx);
 }
 
-static const OSSL_PARAM *settable_ctx_params(void *vctx, void *vprovctx,
+static const OSSL_PARAM *settable_ctx_params(void *vctx, void *provctx,
                                              enum kmse_drop_in_index index)
 {
     struct context *ctx = vctx;
-    const struct kmse_algorithm *inner = NULL;
-    if (!kmse_is_ok(find_inner(&inner, vprovctx, index))
-        || inner->settable_ctx_params == NULL)
-        return NO_PARAMS;
+    const struct kmse_algorithm *inner = inner_if_there(provctx, index);
+    if (inner == NULL || inner->settable_ctx_params == NULL)
+        return SETTABLE_CTX_PARAMS;
     return inner->settable_ctx_params(ctx != NULL ? ctx->inner_ctx : NULL,
                                       inner->provctx);
 }

@@ -5,11 +5,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
+#include <openssl/rand.h>
 
 #include "kms_envelope/format.h"
 
@@ -64,6 +66,15 @@ static EVP_CIPHER *theirs(const char *name)
     return cipher;
 }
 
+static void use_once(void)
+{
+    EVP_CIPHER *cipher = ours("AES-256-CBC");
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    EXPECT(EVP_EncryptInit_ex2(ctx, cipher, aes_key, iv, NULL));
+    EVP_CIPHER_CTX_free(ctx);
+    EVP_CIPHER_free(cipher);
+}
+
 /* --- what they say of themselves ---------------------------------------- */
 
 static void count_names(const char *name, void *arg)
@@ -72,9 +83,18 @@ static void count_names(const char *name, void *arg)
     (*(int *)arg)++;
 }
 
+static void expect_same_list(const OSSL_PARAM *a, const OSSL_PARAM *b)
+{
+    for (; a->key != NULL && b->key != NULL; a++, b++)
+        assert_string_equal(a->key, b->key);
+    assert_true(a->key == b->key);
+}
+
+/* Once it is used: before, see the_lists_of_parameters_... below. */
 static void facts_are_the_default_s(void **state)
 {
     (void)state;
+    use_once();
     for (size_t i = 0; i < NAME_COUNT; i++) {
         EVP_CIPHER *a = ours(NAMES[i]), *b = theirs(NAMES[i]);
         int names_a = 0, names_b = 0;
@@ -90,10 +110,10 @@ static void facts_are_the_default_s(void **state)
         EXPECT(EVP_CIPHER_names_do_all(a, count_names, &names_a));
         EXPECT(EVP_CIPHER_names_do_all(b, count_names, &names_b));
         assert_int_equal(names_a, names_b);
-        const OSSL_PARAM *settable = EVP_CIPHER_settable_ctx_params(b);
-        for (; settable->key != NULL; settable++)
-            assert_non_null(OSSL_PARAM_locate_const(
-                EVP_CIPHER_settable_ctx_params(a), settable->key));
+        expect_same_list(EVP_CIPHER_settable_ctx_params(a),
+                         EVP_CIPHER_settable_ctx_params(b));
+        expect_same_list(EVP_CIPHER_gettable_ctx_params(a),
+                         EVP_CIPHER_gettable_ctx_params(b));
         EVP_CIPHER_free(a);
         EVP_CIPHER_free(b);
     }
@@ -368,6 +388,86 @@ static void another_version_has_another_handle(void **state)
     EVP_CIPHER_free(cipher);
 }
 
+/* --- where the inner ciphers come from ---------------------------------- */
+
+/* With the host's own context, in which we are as well, nothing is a circle. */
+static void it_does_not_wait_for_itself(void **state)
+{
+    (void)state;
+    enum { TOO_LONG_S = 60 };
+    struct evp_env host;
+    uint8_t own[KMSE_HANDLE_LEN + 1], out[ROOM];
+    struct evp_text none = {NULL, 0}, text = {data, 64};
+    alarm(TOO_LONG_S); /* a circle never ends */
+    evp_env_open(&host, "drop-in = yes\nlibrary-context = host\n");
+    EXPECT(EVP_set_default_properties(host.libctx, "?provider=kms-envelope"));
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    assert_int_equal(evp_seal(ctx, host.cipher, NULL, none, text, out),
+                     64 + ENV_OVERHEAD);
+    EXPECT(RAND_bytes_ex(host.libctx, out, 16, 0));
+    evp_env_handle(own, &host, ENV_KEY, 1);
+    EVP_CIPHER *cipher = EVP_CIPHER_fetch(host.libctx, "AES-256-CBC", NULL);
+    struct result by_us = {.len = 0};
+    cipher_with(&by_us, cipher, own, data, 64, true);
+    assert_true(by_us.len > 0);
+    alarm(0);
+    EVP_CIPHER_free(cipher);
+    EVP_CIPHER_CTX_free(ctx);
+    evp_env_close(&host);
+}
+
+/* What a list says before the first use, when nothing may be fetched for it. */
+static void the_lists_of_parameters_are_there_from_the_start(void **state)
+{
+    (void)state;
+    struct evp_env fresh;
+    evp_env_open(&fresh, "drop-in = yes\n");
+    for (size_t i = 0; i < NAME_COUNT; i++) {
+        EVP_CIPHER *a =
+            EVP_CIPHER_fetch(fresh.libctx, NAMES[i], "provider=kms-envelope");
+        EVP_CIPHER *b = theirs(NAMES[i]);
+        assert_non_null(a);
+        const OSSL_PARAM *p = EVP_CIPHER_settable_ctx_params(b);
+        for (; p->key != NULL; p++)
+            assert_true(strcmp(p->key, OSSL_CIPHER_PARAM_KEYLEN) == 0
+                        || OSSL_PARAM_locate_const(
+                               EVP_CIPHER_settable_ctx_params(a), p->key)
+                               != NULL);
+        for (p = EVP_CIPHER_gettable_ctx_params(b); p->key != NULL; p++)
+            assert_non_null(OSSL_PARAM_locate_const(
+                EVP_CIPHER_gettable_ctx_params(a), p->key));
+        assert_null(OSSL_PARAM_locate_const(EVP_CIPHER_settable_ctx_params(a),
+                                            OSSL_CIPHER_PARAM_KEYLEN));
+        EVP_CIPHER_free(a);
+        EVP_CIPHER_free(b);
+    }
+    evp_env_close(&fresh);
+}
+
+/*
+ * An init that the inner cipher refuses leaves it with its old key, which was a
+ * handle's: nobody would look any more whether that may still be used.
+ */
+static void an_init_that_fails_does_not_keep_the_handle_s_key(void **state)
+{
+    (void)state;
+    uint8_t out[ROOM];
+    int len = 0;
+    char bad[] = "not a number";
+    EVP_CIPHER *cipher = ours("AES-256-CBC");
+    EVP_CIPHER_CTX *ctx = init_cbc(cipher, handle);
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_PADDING, bad,
+                                          sizeof(bad)),
+        OSSL_PARAM_construct_end(),
+    };
+    assert_int_equal(EVP_EncryptInit_ex2(ctx, NULL, aes_key, iv, params), 0);
+    ERR_clear_error();
+    REFUSED(EVP_EncryptUpdate(ctx, out, &len, data, 64), "init with a key");
+    EVP_CIPHER_CTX_free(ctx);
+    EVP_CIPHER_free(cipher);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +479,9 @@ int main(void)
         cmocka_unit_test(a_context_is_used_as_programs_do),
         cmocka_unit_test(a_handle_of_no_key_here_poisons_the_context),
         cmocka_unit_test(another_version_has_another_handle),
+        cmocka_unit_test(it_does_not_wait_for_itself),
+        cmocka_unit_test(the_lists_of_parameters_are_there_from_the_start),
+        cmocka_unit_test(an_init_that_fails_does_not_keep_the_handle_s_key),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -58,6 +58,9 @@ test  glob:/usr/lib/apache2/modules/mod_ssl.so apache2-bin -
 test  cmd:curl           curl                 curl
 test  cmd:ssh            openssh-client       -
 test  file:/usr/sbin/sshd openssh-server      -
+test  cmd:psql           postgresql           -
+test  cmd:mariadbd       mariadb-server       -
+test  cmd:sqlcipher      sqlcipher            -
 test  cmd:valgrind       valgrind             valgrind
 test  cmd:gdb            gdb                  gdb
 test  cmd:nm             binutils             binutils

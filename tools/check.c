@@ -12,6 +12,7 @@
 #include <openssl/evp.h>
 #include <openssl/provider.h>
 
+#include "base/bytes.h"
 #include "keyring/handle.h"
 #include "kms_envelope/params.h"
 #include "tools/common.h"
@@ -21,7 +22,7 @@
  * the handle's own bytes and nobody is told. So each way in which programs name
  * AES is gone, and the result must not be the one of those bytes.
  */
-enum { BLOCK_LEN = 16 };
+enum { BLOCK_LEN = 16, HEX_LEN = 2 * KMSE_HANDLE_LEN };
 static const uint8_t ZEROS[BLOCK_LEN];
 
 struct way {
@@ -153,16 +154,26 @@ static bool check_ways(const uint8_t *handle)
     return ok;
 }
 
+/* As it is, or in hex, as files of keys have it. */
+static bool parse_handle(uint8_t handle[KMSE_HANDLE_LEN], const char *line)
+{
+    size_t len = strlen(line);
+    if (len == KMSE_HANDLE_LEN)
+        memcpy(handle, line, KMSE_HANDLE_LEN);
+    else if (len != HEX_LEN
+             || !kmse_is_ok(kmse_hex_decode(handle, KMSE_HANDLE_LEN, line)))
+        return false;
+    return kmse_handle_is_one(handle, KMSE_HANDLE_LEN);
+}
+
 static bool read_handle(uint8_t handle[KMSE_HANDLE_LEN])
 {
-    char line[KMSE_HANDLE_LEN + 3] = "";
+    char line[HEX_LEN + 3] = "";
     if (isatty(STDIN_FILENO))
         kmse_tool_hint("the handle, on a line:");
     bool ok = fgets(line, sizeof(line), stdin) != NULL;
     line[strcspn(line, "\r\n")] = '\0';
-    ok = ok && kmse_handle_is_one((const uint8_t *)line, strlen(line));
-    if (ok)
-        memcpy(handle, line, KMSE_HANDLE_LEN);
+    ok = ok && parse_handle(handle, line);
     OPENSSL_cleanse(line, sizeof(line));
     return ok;
 }
@@ -196,9 +207,10 @@ const struct kmse_verb kmse_verb_check = {
     .operands = "",
     .summary = "prove that a handle is replaced by its key, here",
     .details =
-        "Reads a handle from standard input. Run it as the program's"
-        " user and with its\nenvironment, before the program starts"
-        " (ExecStartPre=): where the drop-in is not in\nforce, the"
-        " program would encrypt under the handle itself and tell nobody.",
+        "Reads a handle from standard input, as it is or in lower-case hex. Run"
+        " it as the\nprogram's user and with its environment, before the"
+        " program starts (ExecStartPre=):\nwhere the drop-in is not in force, "
+        "the"
+        " program would encrypt under the handle\nitself and tell nobody.",
     .run = run,
 };

@@ -48,6 +48,8 @@ kmse_st kmse_hold_take(struct kmse_hold *hold, uint8_t aes_key[KMSE_SECRET_LEN],
                        struct kmse_ring *ring,
                        const uint8_t handle[KMSE_HANDLE_LEN],
                        struct kmse_why *why) KMSE_MUST_CHECK;
+/* True if there is no need yet to ask what follows. */
+bool kmse_hold_is_fresh(const struct kmse_hold *hold);
 /* May its version still be used? As kmse_lease_check. */
 kmse_st kmse_hold_check(struct kmse_hold *hold,
                         struct kmse_why *why) KMSE_MUST_CHECK;

@@ -307,14 +307,18 @@ static kmse_st check_again(struct kmse_hold *hold, struct kmse_why *why)
     return KMSE_OK;
 }
 
+bool kmse_hold_is_fresh(const struct kmse_hold *hold)
+{
+    return hold->generation
+               == atomic_load_explicit(&hold->key->generation,
+                                       memory_order_acquire)
+           && (wall_s(hold->key) == hold->calm_s
+               || coarse_ms(hold->key) < hold->recheck_ms);
+}
+
 kmse_st kmse_hold_check(struct kmse_hold *hold, struct kmse_why *why)
 {
-    bool is_fresh = hold->generation
-                        == atomic_load_explicit(&hold->key->generation,
-                                                memory_order_acquire)
-                    && (wall_s(hold->key) == hold->calm_s
-                        || coarse_ms(hold->key) < hold->recheck_ms);
-    return is_fresh ? KMSE_OK : check_again(hold, why);
+    return kmse_hold_is_fresh(hold) ? KMSE_OK : check_again(hold, why);
 }
 
 void kmse_hold_copy(struct kmse_hold *copy, const struct kmse_hold *hold)

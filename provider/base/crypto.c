@@ -86,19 +86,17 @@ void kmse_crypto_after_fork(struct kmse_crypto *crypto)
 }
 
 /*
- * The generator of a child context takes its AES by the default properties of
- * the host, which may name us, who are waiting for the generator.
+ * The generator of a child context takes its AES by the host's default
+ * properties, which may name us, who wait for the generator with our lock held.
+ * This fails if there is a generator already: one that has its AES.
  */
-static kmse_st use_host(struct kmse_crypto *crypto)
+static void use_host(struct kmse_crypto *crypto)
 {
-    if (crypto->libctx == crypto->host)
-        return KMSE_OK;
-    if (RAND_set_DRBG_type(crypto->host, "CTR-DRBG",
-                           "provider!=" KMSE_PROVIDER_NAME, "AES-256-CTR", NULL)
-        != 1)
-        return KMSE_ERR(KMSE_R_CRYPTO_UNAVAILABLE);
+    if (crypto->libctx != crypto->host)
+        (void)RAND_set_DRBG_type(crypto->host, "CTR-DRBG",
+                                 "provider!=" KMSE_PROVIDER_NAME, "AES-256-CTR",
+                                 NULL);
     crypto->libctx = crypto->host;
-    return KMSE_OK;
 }
 
 /*
@@ -111,8 +109,10 @@ static kmse_st locked_choose_libctx(struct kmse_crypto *crypto)
 {
     if (crypto->host != NULL
         && (crypto->host_always
-            || EVP_default_properties_is_fips_enabled(crypto->host)))
-        return use_host(crypto);
+            || EVP_default_properties_is_fips_enabled(crypto->host))) {
+        use_host(crypto);
+        return KMSE_OK;
+    }
     if (crypto->private_libctx == NULL)
         crypto->private_libctx = OSSL_LIB_CTX_new();
     if (crypto->private_libctx == NULL)

@@ -6,6 +6,7 @@ The servers run as an ordinary user, in a folder of their own, on unix sockets.
 """
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -15,9 +16,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from aws_site import sanitizers
-from conftest import TIMEOUT_S
+from conftest import ROOT, TIMEOUT_S
 from drop_in_site import OtherUser, stop
 
+DOCUMENT = ROOT / "docs" / "drop-in.md"
 EMAIL = b"anna@example.org"
 IV = bytes(range(16))
 # A second, and what a busy machine takes to ask.
@@ -35,9 +37,9 @@ def site():
         yield made
 
 
-def cbc(key, text=EMAIL):
+def cbc(key, text=EMAIL, iv=IV):
     padder = PKCS7(128).padder()
-    encryptor = Cipher(algorithms.AES(key), modes.CBC(IV)).encryptor()
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
     return encryptor.update(padder.update(text) + padder.finalize()) + encryptor.finalize()
 
 
@@ -131,6 +133,15 @@ def test_pgcrypto_encrypts_a_column_under_a_key_of_the_kms(postgres, site):
 
     postgres.start()
     assert postgres.ok(f"SELECT {decrypted('email', old)} FROM users WHERE id = 1") == EMAIL.decode()
+
+
+def test_the_column_of_the_manual(postgres, site):
+    """docs/drop-in.md, by psql, with the handle as a variable."""
+    (script,) = re.findall(r"^```sql\n(.*?)^```$", DOCUMENT.read_text(), flags=re.MULTILINE | re.DOTALL)
+    done = site.run(*postgres.words("-v", "ON_ERROR_STOP=1", "-v", f"handle={site.handle()}"), input=script.encode())
+    assert (done.returncode, done.stdout) == (0, EMAIL + b"\n"), done.stderr.decode()
+    iv, email = postgres.ok("SELECT encode(iv, 'hex'), encode(email, 'hex') FROM users").split("|")
+    assert bytes.fromhex(email) == cbc(site.aes_key(site.handle()), iv=bytes.fromhex(iv))
 
 
 def test_pgcrypto_with_a_handle_of_no_key_here(postgres, site):

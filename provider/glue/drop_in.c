@@ -249,6 +249,7 @@ static int set_ctx_params(void *vctx, const OSSL_PARAM params[])
  * any of them has, but for the key's length, by which libcrypto knows ciphers
  * that have several.
  */
+#define IV_GENERATED "iv-generated" /* of OpenSSL 3.4, in no header of 3.0 */
 static const OSSL_PARAM GETTABLE_CTX_PARAMS[] = {
     OSSL_PARAM_size_t(OSSL_CIPHER_PARAM_KEYLEN, NULL),
     OSSL_PARAM_size_t(OSSL_CIPHER_PARAM_IVLEN, NULL),
@@ -262,6 +263,7 @@ static const OSSL_PARAM GETTABLE_CTX_PARAMS[] = {
     OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, NULL, 0),
     OSSL_PARAM_size_t(OSSL_CIPHER_PARAM_AEAD_TLS1_AAD_PAD, NULL),
     OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_GET_IV_GEN, NULL, 0),
+    OSSL_PARAM_uint(IV_GENERATED, NULL),
     OSSL_PARAM_END,
 };
 

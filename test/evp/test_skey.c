@@ -17,7 +17,7 @@ static const struct evp_text TEXT = {EMAIL, sizeof(EMAIL)};
 static const struct evp_text NO_AAD = {NULL, 0};
 
 static struct evp_env env;
-static EVP_CIPHER *stream;
+static EVP_CIPHER *stream, *siv;
 
 static int set_up(void **state)
 {
@@ -26,12 +26,14 @@ static int set_up(void **state)
     evp_env_create_key(&env, "orders");
     evp_env_rotate(&env, "orders");
     stream = EVP_CIPHER_fetch(env.libctx, KMSE_STREAM_CIPHER_NAME, NULL);
-    return stream == NULL;
+    siv = EVP_CIPHER_fetch(env.libctx, KMSE_SIV_CIPHER_NAME, NULL);
+    return stream == NULL || siv == NULL;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
+    EVP_CIPHER_free(siv);
     EVP_CIPHER_free(stream);
     evp_env_close(&env);
     return 0;
@@ -122,12 +124,12 @@ static int old_message(uint8_t *out)
     return len;
 }
 
-static void both_ciphers_take_one_object(void **state)
+static void all_ciphers_take_one_object(void **state)
 {
     (void)state;
     EVP_SKEY *skey = named("orders", 0);
-    const EVP_CIPHER *const ciphers[] = {env.cipher, stream};
-    for (size_t i = 0; i < 2; i++) {
+    const EVP_CIPHER *const ciphers[] = {env.cipher, stream, siv};
+    for (size_t i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++) {
         uint8_t message[ROOM], again[ROOM];
         int len = whole(ciphers[i], skey, 1, TEXT, message);
         EXPECT(len);
@@ -481,7 +483,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, clear_errors)
     const struct CMUnitTest tests[] = {
-        TEST(both_ciphers_take_one_object),
+        TEST(all_ciphers_take_one_object),
         TEST(it_is_the_key_that_the_name_in_bytes_says),
         TEST(a_context_outlives_the_object),
         TEST(an_init_without_a_key_keeps_it),

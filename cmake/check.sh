@@ -110,10 +110,11 @@ moto()
         && find_moto
 }
 
+# Much of the time of these is spent in waiting: a file more than processors.
 integration()
 {
     CI=true PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -rs \
-        -p no:cacheprovider test/integration
+        -n "$(($(nproc) + 1))" --dist loadfile -p no:cacheprovider test/integration
 }
 
 # Where a KMS is in trouble, programs end in the middle of it, threads meet, and
@@ -121,7 +122,7 @@ integration()
 sanitized_integration()
 {
     CI=true PYTHONDONTWRITEBYTECODE=1 KMSE_BUILD=$PWD/build/$1 KMSE_GUEST_RUNS=36 \
-        /usr/bin/python3 -m pytest -q -p no:cacheprovider \
+        /usr/bin/python3 -m pytest -q -n "$(nproc)" --dist loadfile -p no:cacheprovider \
         test/integration/test_aws_faults.py test/integration/test_guest.py \
         test/integration/test_agent.py test/integration/test_agent_life.py \
         test/integration/test_revoke.py

@@ -35,6 +35,7 @@ test  so:libcurl-gnutls.so.4 libcurl3-gnutls -
 test  pc:cmocka          libcmocka-dev        libcmocka-devel
 test  file:/usr/bin/python3 python3           python3
 test  py:pytest          python3-pytest       python3-pytest
+test  py:xdist           python3-pytest-xdist python3-pytest-xdist
 test  py:ensurepip       python3-venv         python3
 test  py:cryptography    python3-cryptography python3-cryptography
 test  file:/usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring -

@@ -82,7 +82,7 @@ def test_every_setting_is_one_of_the_configuration():
     keys = set(re.findall(r"^\| `((?:aws|kms)-[a-z-]+)`", TEXT, flags=re.MULTILINE))
     keys |= set(re.findall(r"`((?:aws|kms)-(?:no-proxy|connect-timeout))`", TEXT))
     params = (ROOT / "include" / "kms_envelope" / "params.h").read_text()
-    known = set(re.findall(r'"((?:aws|kms)-[a-z-]+)"', params)) - {"kms-calls", "kms-envelope"}
+    known = set(re.findall(r'KMSE_CONF_\w+ +"((?:aws|kms)-[a-z-]+)"', params))
     assert keys == known
 
 

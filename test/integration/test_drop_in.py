@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that hard-code AES-256, unchanged, under a key of the KMS."""
+import signal
 import socket
 import time
 
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from aws_site import sanitizers
 from conftest import TIMEOUT_S
-from drop_in_site import DATA_KEY, DropInSite, make_handle
+from drop_in_site import DATA_KEY, DropInSite, make_handle, stop
 
 TEXT = b"anna@example.org, and what she wrote"
 IV = bytes(range(16))
@@ -274,6 +275,11 @@ SUITES = {
 }
 
 
+def answers(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture
 def tls(configured, authority, program):
     """openssl s_server, that has the drop-in, on a port of its own."""
@@ -286,16 +292,14 @@ def tls(configured, authority, program):
         log, program("openssl"), "s_server", "-accept", f"127.0.0.1:{port}", "-cert", certificate.certificate,
         "-key", certificate.key, "-cipher", "ALL:@SECLEVEL=0", "-www",
     )  # fmt: skip
-    until = time.monotonic() + TIMEOUT_S
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        assert server.poll() is None and time.monotonic() < until, log.read_text()
-        time.sleep(0.02)
-    yield port
-    server.kill()
-    server.wait(timeout=TIMEOUT_S)
+    try:
+        until = time.monotonic() + TIMEOUT_S
+        while not answers(port):
+            assert server.poll() is None and time.monotonic() < until, log.read_text()
+            time.sleep(0.02)
+        yield port
+    finally:
+        stop(server, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("suite", SUITES)

@@ -96,10 +96,12 @@ class Postgres:
 @pytest.fixture
 def postgres(site):
     made = Postgres(site)
-    made.start()
-    made.ok("CREATE EXTENSION pgcrypto")
-    yield made
-    made.stop()
+    try:
+        made.start()
+        made.ok("CREATE EXTENSION pgcrypto")
+        yield made
+    finally:
+        made.stop()
 
 
 def encrypted(handle):

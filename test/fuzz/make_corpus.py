@@ -6,6 +6,7 @@ Files of other names, as those of crashes, stay. Always writes the same.
 """
 import base64
 import copy
+import hashlib
 import hmac
 import json
 import pathlib
@@ -131,6 +132,34 @@ def stream():
 
 
 # --- deterministic messages: as fuzz_siv.c seals them -------------------------
+
+def handle():
+    data_key = bytes(range(0x4b, 0x4b + 32))
+
+    def hkdf(info):
+        return hmac.digest(hmac.digest(bytes(32), data_key, "sha256"),
+                           info + b"\1", "sha256")
+
+    def made(version):
+        label = b"kms-envelope/1 handle"
+        which = KEY_ID + version.to_bytes(4, "big")
+        secret = hkdf(label + which)[:16]
+        check = hashlib.sha256(label + secret + which).digest()[:5]
+        return b"kmsh" + base64.urlsafe_b64encode(secret + check)
+
+    for version in (1, 2, 3, 4):
+        yield f"version-{version}", made(version)
+    good = made(1)
+    for name, bad in (
+            ("another-magic", b"KMSH" + good[4:]), ("short", good[:-1]),
+            ("long", good + b"A"), ("one-changed", good[:9] + b"_" + good[10:]),
+            ("check-changed", good[:-1] + (b"A" if good[-1:] != b"A" else b"B")),
+            ("another-base64", good[:-1] + b"+"), ("padding", good[:-1] + b"="),
+            ("nul", good[:-1] + b"\0"), ("eighth-bit", good[:-1] + b"\xc1"),
+            ("zeros", b"kmsh" + b"A" * 28), ("empty", b""),
+            ("aes-key", bytes(range(32)))):
+        yield name, bad
+
 
 def siv():
     lengths = (0, 1, 15, 16, 17, 100)
@@ -688,8 +717,8 @@ def key_pem():
     yield "empty", b""
 
 
-for target in (agent_wire, aws_answer, aws_key, aws_profile, aws_words, duration, header,
-               imported, key_form, key_pem, keyfile, local_file, siv, reference, stream, xml):
+for target in (agent_wire, aws_answer, aws_key, aws_profile, aws_words, duration, handle,
+               header, imported, key_form, key_pem, keyfile, local_file, siv, reference, stream, xml):
     folder = CORPUS / {"imported": "import"}.get(target.__name__, target.__name__)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in target():

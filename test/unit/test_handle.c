@@ -128,8 +128,7 @@ static void what_is_no_handle_does_not_look_like_one(void **state)
         "kmshix7WosWOGkyUjXsz21frxJrqXO=T",
         "KMSHix7WosWOGkyUjXsz21frxJrqXO-T",
         "kmshix7WosWOGkyUjXsz21frxJrqXO T",
-        "emails\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
-        "\0\0\0\0\0\0\0\0\0\0\0\0",
+        "emails-are-a-name-not-a-handle--",
     };
     for (size_t i = 0; i < sizeof(NONE) / sizeof(NONE[0]); i++)
         assert_false(

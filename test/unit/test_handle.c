@@ -123,12 +123,9 @@ static void what_is_no_handle_does_not_look_like_one(void **state)
 {
     (void)state;
     static const char *const NONE[] = {
-        "kmshix7WosWOGkyUjXsz21frxJrqXO+T",
-        "kmshix7WosWOGkyUjXsz21frxJrqXO/T",
-        "kmshix7WosWOGkyUjXsz21frxJrqXO=T",
-        "KMSHix7WosWOGkyUjXsz21frxJrqXO-T",
-        "kmshix7WosWOGkyUjXsz21frxJrqXO T",
-        "emails-are-a-name-not-a-handle--",
+        "kmshix7WosWOGkyUjXsz21frxJrqXO+T", "kmshix7WosWOGkyUjXsz21frxJrqXO/T",
+        "kmshix7WosWOGkyUjXsz21frxJrqXO=T", "KMSHix7WosWOGkyUjXsz21frxJrqXO-T",
+        "kmshix7WosWOGkyUjXsz21frxJrqXO T", "emails-are-a-name-not-a-handle--",
     };
     for (size_t i = 0; i < sizeof(NONE) / sizeof(NONE[0]); i++)
         assert_false(

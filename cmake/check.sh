@@ -45,7 +45,7 @@ step()
 # The line of a log that says how much was run.
 summary()
 {
-    grep -hE '^[0-9]+% tests passed|^=+ .*passed|^.*passed in |^(skipped|matrix):' "$1" \
+    grep -hE '^[0-9]+% tests passed|^=+ .*passed|^.*passed in |^(skipped|matrix):|states, stored' "$1" \
         | tail -n 1 | tr -d =
 }
 
@@ -72,20 +72,20 @@ configure_and_build()
 lint()
 {
     sh cmake/lint.sh build/release/kms-envelope.so \
-        && shellcheck cmake/*.sh .ci/run \
+        && shellcheck cmake/*.sh docs/model/*.sh .ci/run \
         && mandoc -T lint -W warning docs/man/*.[1-8]
 }
 
 run_tests()
 {
-    ctest --preset "$1" --no-tests=error --timeout 600
+    ctest --preset "$1" --no-tests=error --timeout 600 -j "$(nproc)"
 }
 
 # The sanitizer wants addresses where it can map its shadow: no ASLR. Where
 # that is not allowed, it runs as it is.
 run_tsan_tests()
 {
-    set -- ctest --preset tsan --no-tests=error --timeout 600
+    set -- ctest --preset tsan --no-tests=error --timeout 600 -j "$(nproc)"
     if setarch "$(uname -m)" -R true 2>/dev/null; then
         setarch "$(uname -m)" -R "$@"
     else
@@ -169,6 +169,7 @@ step build-release configure_and_build release
 step build-clang configure_and_build clang
 step lint lint
 step test-release run_tests release
+step model sh docs/model/check.sh
 step moto moto
 step nodes sh cmake/nodes.sh
 step integration integration

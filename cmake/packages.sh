@@ -70,6 +70,7 @@ test  cmd:setpriv        util-linux           util-linux
 test  cmd:systemd-analyze systemd             systemd
 test  cmd:mandoc         mandoc               mandoc
 test  cmd:shellcheck     shellcheck           ShellCheck
+test  cmd:spin           spin                 -
 '
 
 kmse_probe()

@@ -110,22 +110,43 @@ moto()
         && find_moto
 }
 
-# Much of the time of these is spent in waiting: a file more than processors.
+# Stories of deadlines, and of hundreds of processes: one after the other.
+alone="test/integration/test_aws_faults.py test/integration/test_guest.py"
+
+# stories ARGUMENT...: pytest, of the release unless KMSE_BUILD says else.
+stories()
+{
+    CI=true PYTHONDONTWRITEBYTECODE=1 \
+        /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider "$@"
+}
+
+# Much of the time of the others is spent in waiting: a file more at once than
+# there are processors.
 integration()
 {
-    CI=true PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -rs \
-        -n "$(($(nproc) + 1))" --dist loadfile -p no:cacheprovider test/integration
+    ignored=
+    for file in $alone; do
+        ignored="$ignored --ignore=$file"
+    done
+    # shellcheck disable=SC2086
+    stories -n "$(($(nproc) + 1))" --dist loadfile $ignored test/integration
+}
+
+integration_alone()
+{
+    # shellcheck disable=SC2086
+    stories $alone
 }
 
 # Where a KMS is in trouble, programs end in the middle of it, threads meet, and
 # what others send is taken apart. The guests' hundred runs were the release's.
 sanitized_integration()
 {
-    CI=true PYTHONDONTWRITEBYTECODE=1 KMSE_BUILD=$PWD/build/$1 KMSE_GUEST_RUNS=36 \
-        /usr/bin/python3 -m pytest -q -n "$(nproc)" --dist loadfile -p no:cacheprovider \
-        test/integration/test_aws_faults.py test/integration/test_guest.py \
-        test/integration/test_agent.py test/integration/test_agent_life.py \
-        test/integration/test_revoke.py
+    # shellcheck disable=SC2086
+    KMSE_BUILD=$PWD/build/$1 KMSE_GUEST_RUNS=36 stories $alone \
+        && KMSE_BUILD=$PWD/build/$1 stories -n "$(nproc)" --dist loadfile \
+            test/integration/test_agent.py \
+            test/integration/test_agent_life.py test/integration/test_revoke.py
 }
 
 # The releases of OpenSSL from 3.0 on: those that must be there, and those that
@@ -173,6 +194,7 @@ step model sh docs/model/check.sh
 step moto moto
 step nodes sh cmake/nodes.sh
 step integration integration
+step integration-alone integration_alone
 step matrix matrix
 step build-asan configure_and_build asan
 step test-asan run_tests asan

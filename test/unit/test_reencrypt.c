@@ -6,6 +6,26 @@
 
 #include "table/reencrypt.h"
 
+#include "envelope/seal.h"
+
+/* A seal that goes wrong, when told: of another plaintext. */
+static bool seal_damages;
+
+kmse_st __real_kmse_seal_update(struct kmse_seal *, uint8_t *, size_t, size_t *,
+                                const uint8_t *, size_t);
+kmse_st __wrap_kmse_seal_update(struct kmse_seal *, uint8_t *, size_t, size_t *,
+                                const uint8_t *, size_t);
+
+kmse_st __wrap_kmse_seal_update(struct kmse_seal *seal, uint8_t *out,
+                                size_t out_size, size_t *out_len,
+                                const uint8_t *in, size_t in_len)
+{
+    static const uint8_t OTHER[] = "a plaintext of somebody else";
+    if (seal_damages)
+        in = OTHER;
+    return __real_kmse_seal_update(seal, out, out_size, out_len, in, in_len);
+}
+
 static char id[] = "id", type[] = "int";
 static const struct kmse_table TABLE = {
     .keys = {{id, type, false}}, .key_count = 1, .is_binary = true};
@@ -273,6 +293,19 @@ static void a_kms_that_is_away_is_of_all_rows(void **state)
     expect_states(KMSE_ROW_WRITE);
 }
 
+static void what_was_sealed_is_opened_again(void **state)
+{
+    (void)state;
+    const struct kmse_reencrypt how = {.aad = AAD};
+    make_rows(&how);
+    seal_damages = true;
+    kmse_st st = process();
+    seal_damages = false;
+    expect_reason(st, KMSE_R_INTERNAL);
+    assert_non_null(strstr(why.text, "nothing of its batch is written"));
+    expect_states(KMSE_ROW_READ);
+}
+
 static void a_limit_ends_it(void **state)
 {
     (void)state;
@@ -314,6 +347,7 @@ int main(void)
         STORY(what_has_no_tag_is_not_ours),
         STORY(a_version_that_is_not_there_is_of_the_row),
         STORY(a_kms_that_is_away_is_of_all_rows),
+        STORY(what_was_sealed_is_opened_again),
         STORY(a_limit_ends_it),
         STORY(what_a_job_has_wrong_is_told_first),
     };

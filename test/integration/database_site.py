@@ -171,7 +171,7 @@ class DatabaseSite:
     def run(self, sql, *values, connection=None):
         """A statement; its lines, if it has any."""
         cursor = (connection or self.connection).cursor()
-        cursor.execute(self.server.sql(sql), values)
+        cursor.execute(self.server.sql(sql), *([values] if values else []))
         return [
             tuple(bytes(value) if isinstance(value, memoryview) else value for value in line)
             for line in (cursor.fetchall() if cursor.description else ())

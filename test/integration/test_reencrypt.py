@@ -280,6 +280,17 @@ def test_what_a_column_cannot_hold_is_an_error_without_its_content(postgres):
     assert "invalid input syntax for type integer (22P02)" in error and "secret" not in error
 
 
+def test_what_triggers_say_is_not_passed_on(postgres):
+    postgres.make_users(3)
+    postgres.run("""
+        CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN RAISE WARNING 'a secret of %', new.id; RETURN new; END $$""")
+    postgres.run("CREATE TRIGGER tell BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION tell()")
+    postgres.site.rotate()
+    done = postgres.site.run(*postgres.words())
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_file_that_is_read_only(sqlite):
     sqlite.make_users(3)
     if os.geteuid() == 0:

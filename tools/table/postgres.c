@@ -159,6 +159,13 @@ static const char SETTINGS[] =
     "SET enable_hashjoin = off; SET enable_mergejoin = off;"
     "SET enable_sort = off; SET plan_cache_mode = force_generic_plan";
 
+/* libpq would print what triggers say, rows and all. */
+static void take_notice(void *arg, const PGresult *notice)
+{
+    (void)arg;
+    (void)notice;
+}
+
 static kmse_st open_connection(struct postgres *p, struct kmse_why *why)
 {
     /* What the URL says counts, for it comes last. */
@@ -176,6 +183,7 @@ static kmse_st open_connection(struct postgres *p, struct kmse_why *why)
         return KMSE_ERR(KMSE_R_MEMORY);
     if (PQstatus(p->connection) != CONNECTION_OK)
         return failed_connection(p, why);
+    PQsetNoticeReceiver(p->connection, take_notice, NULL);
     return execute(p, SETTINGS, why);
 }
 

@@ -174,6 +174,29 @@ def test_what_programs_are_told(database):
     assert events[0].items() >= {"column": "users.email", "rows": 5, "reencrypted": 5, "unreadable": 0}.items()
 
 
+def test_a_terminal_has_a_bar(sqlite):
+    sqlite.make_users(200)
+    sqlite.site.rotate()
+    ours, its = os.openpty()
+    with subprocess.Popen(
+        [str(word) for word in sqlite.words("--batch", 10, "--rate", 150)],
+        stdout=subprocess.PIPE, stderr=its, env=sqlite.site.environment,
+    ) as process:  # fmt: skip
+        os.close(its)
+        seen = b""
+        try:
+            while more := os.read(ours, 4096):
+                seen += more
+        except OSError:  # the terminal is gone: so is the program
+            pass
+        assert b"200 re-encrypted" in process.stdout.read()
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"\rusers.email  [#" in seen and b"/s  0:0" in seen and b" left\x1b[K" in seen
+    # And the line is clear again, for what comes.
+    assert seen.endswith(b"\r\x1b[K")
+
+
 # --- rows that do not open ------------------------------------------------------
 
 

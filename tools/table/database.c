@@ -19,14 +19,15 @@ static const struct kmse_backend *const BACKENDS[] = {
 
 const char *kmse_database_backends(void)
 {
-    return ""
+    static const char NAMES[] = ""
 #ifdef KMSE_HAS_POSTGRES
-           "postgresql "
+                                " postgresql"
 #endif
 #ifdef KMSE_HAS_SQLITE
-           "sqlite "
+                                " sqlite"
 #endif
         ;
+    return NAMES[0] != '\0' ? NAMES + 1 : "none";
 }
 
 static bool has_scheme(const struct kmse_backend *backend, const char *url)

@@ -50,7 +50,7 @@ struct kmse_table {
 kmse_st kmse_database_open(struct kmse_database **database, const char *url,
                            struct kmse_why *why) KMSE_MUST_CHECK;
 void kmse_database_close(struct kmse_database *database);
-/* "postgresql, sqlite": the backends that were built. */
+/* "postgresql sqlite": the backends that were built. */
 const char *kmse_database_backends(void);
 
 /*

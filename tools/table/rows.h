@@ -22,19 +22,24 @@ struct kmse_span {
 };
 
 enum kmse_row_state {
-    KMSE_ROW_READ,    /* old is what the column holds */
-    KMSE_ROW_LEFT,    /* nothing is to be written */
-    KMSE_ROW_WRITE,   /* fresh is to be written, where old still stands */
-    KMSE_ROW_WRITTEN, /* it is */
-    KMSE_ROW_LOST,    /* it is not: the row is not what it was */
-    KMSE_ROW_GONE,    /* read again: there is no such row, or it holds NULL */
+    KMSE_ROW_READ,       /* old is what the column holds */
+    KMSE_ROW_NEWEST,     /* old is of the newest version: it stays */
+    KMSE_ROW_OLDER,      /* old is of an older one, and stays all the same */
+    KMSE_ROW_FOREIGN,    /* old carries no tag of ours: it stays */
+    KMSE_ROW_UNREADABLE, /* old does not open, reason says why: it stays */
+    KMSE_ROW_WRITE,      /* fresh is to be written, where old still stands */
+    KMSE_ROW_WRITTEN,    /* it is */
+    KMSE_ROW_LOST,       /* it is not: the row is not what it was */
+    KMSE_ROW_GONE,       /* read again: there is no such row, or it has NULL */
+    KMSE_ROW_STATES,
 };
 
 struct kmse_row {
     struct kmse_span key[KMSE_KEY_COLUMNS_MAX];
     struct kmse_span old, fresh;
     enum kmse_row_state state;
-    bool hit; /* the backend's own, while it writes */
+    int reason; /* enum kmse_reason */
+    bool hit;   /* the backend's own, while it writes */
 };
 
 struct kmse_rows {

@@ -401,6 +401,12 @@ def wait_until_some_moved(database, version, least=1):
         time.sleep(0.02)
 
 
+def wait_until_first_moved(database, version):
+    until = time.monotonic() + TIMEOUT_S
+    while version_of(database.run("SELECT email FROM users WHERE id = 0")[0][0]) != version:
+        assert time.monotonic() < until, "no row moves"
+
+
 def test_killed_at_any_moment_it_goes_on(database):
     """30 times kill -9, each with another version to move to."""
     seed = random.randrange(2**32)
@@ -411,17 +417,18 @@ def test_killed_at_any_moment_it_goes_on(database):
     stopped_within = 0
     for kill in range(30):
         database.site.rotate()
-        process = start(database, "--batch", 20, "--rate", 4000)
-        try:
-            process.wait(timeout=moment.uniform(0.01, 0.35))
-        except Exception:  # pylint: disable=broad-except
-            process.kill()
+        process = start(database, "--batch", 20, "--rate", 2000)
+        # At its beginning, or some time after the first rows moved.
+        if moment.random() < 0.75:
+            wait_until_first_moved(database, kill + 2)
+        time.sleep(moment.uniform(0, 0.3))
+        process.kill()
         process.communicate()
         moved = versions(database)
         stopped_within += 0 < moved.get(kill + 2, 0) < count
         check_texts(database, count)
     print("killed between the first row and the last", stopped_within, "times")
-    assert stopped_within >= 5
+    assert stopped_within >= 10
     database.reencrypt("--batch", 20)
     assert versions(database) == {31: count}
     check_texts(database, count)
@@ -471,7 +478,7 @@ def test_a_cut_connection_is_made_anew(postgres):
         cut = postgres.run(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'kms-envelope'"
         )
-        assert len(cut) == 2
+        assert len(cut) > 0 or least > 10
     out, error = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, error.decode()
     assert "trying again: PostgreSQL: " in error.decode()

@@ -165,8 +165,12 @@ static int run_all(struct run *run)
     kmse_st st = prepare(run, &why);
     if (!kmse_is_ok(st))
         return kmse_tool_fail(st, &why);
-    for (size_t i = 0; i < run->job.column_count && !run->stop; i++)
-        run_column(run, &run->job.columns[i]);
+    for (size_t i = 0; i < run->job.column_count && !run->stop; i++) {
+        if (signalled != 0)
+            run->stop = run->failed = true;
+        else
+            run_column(run, &run->job.columns[i]);
+    }
     if (run->stop)
         kmse_tool_hint("%s: each row is either as it was or of the newest "
                        "version; run it again and it goes on",

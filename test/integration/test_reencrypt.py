@@ -3,7 +3,9 @@
 import json
 import os
 import random
+import resource
 import signal
+import subprocess
 import threading
 import time
 import uuid
@@ -11,6 +13,7 @@ import uuid
 import psycopg2
 import pytest
 
+from aws_site import sanitizers
 from conftest import TIMEOUT_S, TOOL, version_of
 from database_site import ENCODINGS, Application, database, postgres, postgres_server, sqlite  # noqa: F401
 
@@ -543,3 +546,59 @@ def test_a_file_that_somebody_locks_is_waited_for(sqlite):
     sqlite.run("COMMIT")
     out, error = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, b"50 re-encrypted" in out) == (0, True), error.decode()
+
+
+def test_a_full_disk_ends_it_with_nothing_half_done(sqlite):
+    """No file may grow: that is what a full disk does to SQLite's journal."""
+    sqlite.make_users(300)
+    sqlite.site.rotate()
+    before = sqlite.run("SELECT id, email FROM users ORDER BY id")
+    done = subprocess.run(
+        [str(word) for word in sqlite.words("--retry-for", "1s")],
+        capture_output=True, check=False, env=sqlite.site.environment, cwd=sqlite.site.folder, timeout=TIMEOUT_S,
+        restore_signals=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert b"the database cannot be used now" in done.stderr and b"run it again and it goes on" in done.stderr
+    assert sqlite.run("SELECT id, email FROM users ORDER BY id") == before
+    assert "300 rows, 300 re-encrypted\n" in sqlite.reencrypt()
+
+
+# --- cost -----------------------------------------------------------------------
+
+
+def peak_kib(database):
+    """Of memory, of a run over all rows."""
+    words = [str(word) for word in database.words("--aad", "same", "--batch", 100)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, env=database.site.environment) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss
+
+
+def test_memory_does_not_grow_with_the_table(database):
+    if sanitizers():
+        pytest.skip("a sanitizer keeps what was freed")
+    message = database.application.encrypt(b"a" * 100, b"same")
+    database.run(f"CREATE TABLE users (id BIGINT PRIMARY KEY, email {database.server.binary})")
+    numbers = "WITH RECURSIVE n (i) AS (SELECT {} UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT i, ? FROM n"
+    database.run("INSERT INTO users " + numbers.format(1, 2000), message)
+    database.site.rotate()
+    small = peak_kib(database)
+    database.run("INSERT INTO users " + numbers.format(2001, 50000), message)
+    database.site.rotate()
+    assert peak_kib(database) < small + 2048
+
+
+def test_a_plan_has_no_walk_through_the_table(postgres):
+    """Reads go by the index of the key, and so do writes, also before the
+    server has looked at the table."""
+    postgres.run("CREATE TABLE users (id BIGINT PRIMARY KEY, email BYTEA) WITH (autovacuum_enabled = off)")
+    message = postgres.application.encrypt(b"anna", b"same")
+    postgres.run("INSERT INTO users SELECT i, ? FROM generate_series(1, 20000) AS i", message)
+    postgres.site.rotate()
+    postgres.reencrypt("--aad", "same")
+    time.sleep(1)
+    [(walks, rows)] = postgres.run("SELECT seq_scan, seq_tup_read FROM pg_stat_user_tables WHERE relname = 'users'")
+    assert (walks, rows) == (0, 0)

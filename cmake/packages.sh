@@ -23,7 +23,8 @@ build pc:libcurl         libcurl4-openssl-dev libcurl-devel
 build pc:expat           libexpat1-dev        expat-devel
 build pc:libevent_extra  libevent-dev         libevent-devel
 build cmd:openssl        openssl              openssl
-demo  pc:sqlite3         libsqlite3-dev       sqlite-devel
+build pc:sqlite3         libsqlite3-dev       sqlite-devel
+build pc:libpq           libpq-dev            libpq-devel
 demo  cmd:sqlite3        sqlite3              sqlite
 test  cmd:git            git                  git-core
 test  cmd:clang          clang                clang
@@ -62,6 +63,7 @@ test  file:/usr/sbin/sshd openssh-server      -
 test  cmd:psql           postgresql           -
 test  cmd:mariadbd       mariadb-server       -
 test  cmd:sqlcipher      sqlcipher            -
+test  py:psycopg2        python3-psycopg2     python3-psycopg2
 test  cmd:valgrind       valgrind             valgrind
 test  cmd:gdb            gdb                  gdb
 test  cmd:nm             binutils             binutils

@@ -103,8 +103,8 @@ static bool has_configuration(void)
 }
 
 /* No file is fine; one that cannot be read may say where the KMS is. */
-static kmse_st read_settings(struct kmse_aws_options *options,
-                             struct kmse_why *why)
+kmse_st kmse_tool_read_settings(struct kmse_aws_options *options,
+                                struct kmse_why *why)
 {
     struct kmse_cnf *cnf = NULL;
     if (!has_configuration())
@@ -162,7 +162,7 @@ kmse_st kmse_session_open(struct kmse_session *session, const char *folder,
         .clock = &kmse_clock_system,
         .folder = folder,
     };
-    kmse_st st = read_settings(&aws, why);
+    kmse_st st = kmse_tool_read_settings(&aws, why);
     if (kmse_is_ok(st)) {
         st = session_init(&made, &aws);
         if (!kmse_is_ok(st))

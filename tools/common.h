@@ -31,6 +31,11 @@ kmse_st kmse_session_open(struct kmse_session *session, const char *folder,
                           struct kmse_why *why) KMSE_MUST_CHECK;
 void kmse_session_close(struct kmse_session *session);
 
+/* What openssl.cnf says of KMSs; the caller wipes *options. */
+struct kmse_aws_options;
+kmse_st kmse_tool_read_settings(struct kmse_aws_options *options,
+                                struct kmse_why *why) KMSE_MUST_CHECK;
+
 /* Now, as key files count it. */
 int64_t kmse_session_now(const struct kmse_session *session);
 

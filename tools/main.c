@@ -7,13 +7,15 @@
 
 #include <openssl/crypto.h>
 
+#include "table/database.h"
 #include "tools/common.h"
 
 static const struct kmse_verb *const VERBS[] = {
-    &kmse_verb_create, &kmse_verb_rotate,  &kmse_verb_rewrap,
-    &kmse_verb_policy, &kmse_verb_revoke,  &kmse_verb_rotate_master,
-    &kmse_verb_status, &kmse_verb_inspect, &kmse_verb_index,
-    &kmse_verb_handle, &kmse_verb_check,   &kmse_verb_doctor,
+    &kmse_verb_create,    &kmse_verb_rotate, &kmse_verb_rewrap,
+    &kmse_verb_policy,    &kmse_verb_revoke, &kmse_verb_rotate_master,
+    &kmse_verb_reencrypt, &kmse_verb_status, &kmse_verb_inspect,
+    &kmse_verb_index,     &kmse_verb_handle, &kmse_verb_check,
+    &kmse_verb_doctor,
 #ifdef KMSE_HAS_AGENT
     &kmse_verb_agent,
 #endif
@@ -37,8 +39,8 @@ static void print_help(void)
 
 static void print_version(void)
 {
-    printf("kms-envelope %s (%s)\n", kmse_release,
-           OpenSSL_version(OPENSSL_VERSION));
+    printf("kms-envelope %s (%s)\ndatabases: %s\n", kmse_release,
+           OpenSSL_version(OPENSSL_VERSION), kmse_database_backends());
 }
 
 static int bad_usage(const char *verb, const char *problem)

@@ -223,6 +223,27 @@ static kmse_st take_size(struct kmse_options *options, const char *value,
     return KMSE_OK;
 }
 
+static kmse_st take_job_file(struct kmse_options *options, const char *value,
+                             struct kmse_why *why)
+{
+    if (value[0] == '\0')
+        return kmse_fail(why, KMSE_R_PARAMETER, "--job: no file given");
+    options->job_file = value;
+    return KMSE_OK;
+}
+
+/* One of several options: which one, and in which order, says the list. */
+static kmse_st take_job_word(struct kmse_options *options, const char *name,
+                             const char *value, struct kmse_why *why)
+{
+    if (options->job_word_count == KMSE_JOB_WORDS_MAX)
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "--%s: so many settings want a job file", name);
+    options->job_words[options->job_word_count++] =
+        (struct kmse_job_word){name, value};
+    return KMSE_OK;
+}
+
 /* Of those that take no value. */
 static void set_flags(struct kmse_options *options)
 {
@@ -236,6 +257,8 @@ static void set_flags(struct kmse_options *options)
     options->live = (given & KMSE_OPTION_LIVE) != 0;
     options->all_versions = (given & KMSE_OPTION_ALL_VERSIONS) != 0;
     options->base64 = (given & KMSE_OPTION_BASE64) != 0;
+    options->dry_run = (given & KMSE_OPTION_DRY_RUN) != 0;
+    options->verify = (given & KMSE_OPTION_VERIFY) != 0;
 }
 
 static const struct option_row ROWS[] = {
@@ -287,6 +310,30 @@ static const struct option_row ROWS[] = {
     {KMSE_OPTION_SIZE, "size", "BYTES", "of a value, 4 to 32; 16 if not given",
      take_size},
     {KMSE_OPTION_BASE64, "base64", NULL, "print base64, not hex", NULL},
+    {KMSE_OPTION_JOB, "job", "FILE", "what to work on", take_job_file},
+    {KMSE_OPTION_JOB, "database", "URL",
+     "postgresql://..., or sqlite:FILE; no password in it", NULL},
+    {KMSE_OPTION_JOB, "table", "NAME...", "a table, SCHEMA.NAME it may be",
+     NULL},
+    {KMSE_OPTION_JOB, "column", "NAME...", "its encrypted column", NULL},
+    {KMSE_OPTION_JOB, "key", "NAME...", "the key; default-key if not given",
+     NULL},
+    {KMSE_OPTION_JOB, "aad", "TEXT...",
+     "additional data of a row, with {COLUMN} of its primary key", NULL},
+    {KMSE_OPTION_JOB, "encoding", "NAME...", "binary, base64 or hex", NULL},
+    {KMSE_OPTION_JOB, "primary-key", "NAMES...",
+     "columns that make a row, where the table does not say it", NULL},
+    {KMSE_OPTION_JOB, "where", "SQL...", "only rows of which this is true",
+     NULL},
+    {KMSE_OPTION_JOB, "batch", "ROWS", "of one transaction; 1000", NULL},
+    {KMSE_OPTION_JOB, "jobs", "N",
+     "threads that encrypt, and connections that write; 1", NULL},
+    {KMSE_OPTION_JOB, "rate", "ROWS", "a second, at most", NULL},
+    {KMSE_OPTION_JOB, "retry-for", "TIME",
+     "how long a database may be away; 5m", NULL},
+    {KMSE_OPTION_DRY_RUN, "dry-run", NULL,
+     "open what would be re-encrypted; write nothing", NULL},
+    {KMSE_OPTION_VERIFY, "verify", NULL, "open every row; write nothing", NULL},
 };
 enum { ROW_COUNT = sizeof(ROWS) / sizeof(ROWS[0]), HELP_VALUE = ROW_COUNT };
 
@@ -356,6 +403,8 @@ kmse_st kmse_options_parse(struct kmse_options *options,
         options->given |= ROWS[row].bit;
         if (ROWS[row].take != NULL)
             KMSE_TRY(ROWS[row].take(options, optarg, why));
+        else if (ROWS[row].bit == KMSE_OPTION_JOB)
+            KMSE_TRY(take_job_word(options, ROWS[row].name, optarg, why));
     }
     set_flags(options);
     KMSE_TRY(check_given(verb, options->given, argc - optind, why));

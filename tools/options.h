@@ -37,6 +37,9 @@ enum kmse_option {
     KMSE_OPTION_ALL_VERSIONS = 1 << 23,
     KMSE_OPTION_SIZE = 1 << 24,
     KMSE_OPTION_BASE64 = 1 << 25,
+    KMSE_OPTION_JOB = 1 << 26, /* a job file, and each that it has, too */
+    KMSE_OPTION_DRY_RUN = 1 << 27,
+    KMSE_OPTION_VERIFY = 1 << 28,
 };
 
 /* The table of verbs has one of these for each; one file a verb. */
@@ -62,6 +65,12 @@ struct kmse_uris {
     size_t count;
 };
 
+/* Settings of a job, as they were given: table/job.h. */
+enum { KMSE_JOB_WORDS_MAX = 256 };
+struct kmse_job_word {
+    const char *name, *value;
+};
+
 /* A parsed command line. Strings are argv's. */
 struct kmse_options {
     bool help;
@@ -83,7 +92,11 @@ struct kmse_options {
     const char *socket;
     bool live;
     bool all_versions, base64;
-    size_t size;         /* KMSE_INDEX_SIZE_DEFAULT, if not given */
+    size_t size; /* KMSE_INDEX_SIZE_DEFAULT, if not given */
+    const char *job_file;
+    struct kmse_job_word job_words[KMSE_JOB_WORDS_MAX];
+    size_t job_word_count;
+    bool dry_run, verify;
     const char *operand; /* the first, or NULL */
 };
 

@@ -10,6 +10,7 @@ extern const struct kmse_verb kmse_verb_rewrap;
 extern const struct kmse_verb kmse_verb_policy;
 extern const struct kmse_verb kmse_verb_revoke;
 extern const struct kmse_verb kmse_verb_rotate_master;
+extern const struct kmse_verb kmse_verb_reencrypt;
 extern const struct kmse_verb kmse_verb_status;
 extern const struct kmse_verb kmse_verb_inspect;
 extern const struct kmse_verb kmse_verb_index;

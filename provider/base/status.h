@@ -76,7 +76,9 @@ typedef struct kmse_st {
     X(CONFIG_VALUE, 100, "bad value in the configuration")                     \
     X(CONFIG_KEY, 101, "unknown key in the configuration")                     \
     X(CONFIG_KEYS_FOLDER, 102, "the folder of key files cannot be read")       \
-    X(PARAMETER, 103, "bad parameter")
+    X(PARAMETER, 103, "bad parameter")                                         \
+    X(DATABASE, 120, "the database does not allow it")                         \
+    X(DATABASE_BUSY, 121, "the database cannot be used now")
 
 enum kmse_reason {
 #define KMSE_REASON_ENUM(name, number, text) KMSE_R_##name = (number),

@@ -97,8 +97,12 @@ kmse_st kmse_locked_check_state(const struct kmse_key *key, uint32_t number,
                          "key %s has no version %u in %s; was it encrypted "
                          "with another key, or is the file old?",
                          key->name, number, origin);
+    const char *mend = version->state == KMSE_VERSION_RETIRED
+                           ? "; kms-envelope undo makes it open again"
+                           : "";
     return kmse_fail(why, reason_against(version->state),
-                     "key %s, version %u (%s)", key->name, number, origin);
+                     "key %s, version %u (%s)%s", key->name, number, origin,
+                     mend);
 }
 
 /* What may be used for no message still proves the file. */

@@ -7,6 +7,8 @@
 
 #include <openssl/crypto.h>
 
+#include "base/file.h"
+
 kmse_st kmse_change_lock(const struct kmse_rotation *r, const char *name,
                          int *lock_fd, struct kmse_why *why)
 {
@@ -217,4 +219,39 @@ kmse_st kmse_change_write(const struct kmse_rotation *r,
     KMSE_TRY(prove(r, old, file, why));
     KMSE_TRY(kmse_keyfile_write(file, r->folder, why));
     return read_back(r, file, why);
+}
+
+/* --- one change of what a file says of its versions --------------------- */
+
+void kmse_edit_close(struct kmse_edit *edit)
+{
+    kmse_secret_wipe(&edit->newest);
+    kmse_keyfile_free(edit->file);
+    kmse_keyfile_free(edit->old);
+    kmse_file_unlock(edit->lock_fd);
+}
+
+kmse_st kmse_edit_open(struct kmse_edit *edit, const struct kmse_rotation *r,
+                       const char *name, struct kmse_why *why)
+{
+    struct kmse_edit made = {.lock_fd = -1};
+    KMSE_TRY(kmse_change_lock(r, name, &made.lock_fd, why));
+    kmse_st st = kmse_change_open(&made.old, &made.newest, r, name, why);
+    if (kmse_is_ok(st))
+        st = kmse_change_begin(&made.file, made.old, why);
+    if (!kmse_is_ok(st)) {
+        kmse_edit_close(&made);
+        return st;
+    }
+    *edit = made;
+    return KMSE_OK;
+}
+
+/* No version came: the newest is the one whose data key is at hand. */
+kmse_st kmse_edit_write(struct kmse_edit *edit, const struct kmse_rotation *r,
+                        struct kmse_why *why)
+{
+    KMSE_TRY(kmse_keyfile_mac(edit->file->mac, r->crypto, edit->file,
+                              &edit->newest));
+    return kmse_change_write(r, edit->old, edit->file, why);
 }

@@ -53,6 +53,23 @@ kmse_st kmse_change_add_version(const struct kmse_rotation *r,
                                 struct kmse_keyfile *file, int64_t active_in_s,
                                 struct kmse_why *why) KMSE_MUST_CHECK;
 
+/*
+ * One change of what a file says of its versions, without a new one: the file
+ * that there is, its newest data key, and the file that takes its place.
+ */
+struct kmse_edit {
+    int lock_fd;
+    struct kmse_keyfile *old, *file;
+    struct kmse_secret newest; /* old's data key for the MAC */
+};
+/* Takes the lock, and keeps it until kmse_edit_close. */
+kmse_st kmse_edit_open(struct kmse_edit *edit, const struct kmse_rotation *r,
+                       const char *name, struct kmse_why *why) KMSE_MUST_CHECK;
+/* With its MAC, by kmse_change_write. */
+kmse_st kmse_edit_write(struct kmse_edit *edit, const struct kmse_rotation *r,
+                        struct kmse_why *why) KMSE_MUST_CHECK;
+void kmse_edit_close(struct kmse_edit *edit);
+
 /* Whether the copy, alone, opens the version now and fits its commitment. */
 kmse_st kmse_change_prove_copy(const struct kmse_rotation *r,
                                const struct kmse_keyfile *file,

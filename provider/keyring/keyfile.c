@@ -78,6 +78,9 @@ void kmse_keyfile_free(struct kmse_keyfile *file)
     for (size_t i = 0; i < file->version_count; i++)
         version_wipe(&file->versions[i]);
     free(file->versions);
+    for (size_t i = 0; i < file->census_count; i++)
+        kmse_census_record_wipe(&file->censuses[i]);
+    free(file->censuses);
     kmse_kms_context_wipe(&file->context);
     free(file);
 }

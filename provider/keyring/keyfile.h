@@ -26,6 +26,8 @@ enum { KMSE_VERSION_STATES = KMSE_VERSION_DESTROYED + 1 };
 /* As key files have it: "active", ... */
 const char *kmse_version_state_name(enum kmse_version_state state);
 
+struct kmse_keyfile;
+
 /*
  * One data key, wrapped by one master key. The context it was wrapped with is
  * that of its key and version. Only a blob that was there before the key was,
@@ -49,6 +51,10 @@ struct kmse_version {
     int64_t active_from_s; /* encrypts from then on */
     enum kmse_version_state state;
     uint8_t commitment[KMSE_HMAC_LEN];
+    /* Each 0 if the file does not say. */
+    int64_t retired_s;   /* of one that is retired, or was before its end */
+    int64_t destroyed_s; /* of one that is destroyed */
+    int64_t restored_s;  /* when a retirement was last undone */
     struct kmse_copy *copies;
     size_t copy_count;
 };
@@ -63,8 +69,49 @@ struct kmse_policy {
     uint64_t max_bytes;
     /* A version is to be followed by the next when it is that old; 0: never. */
     uint64_t rotate_after_s;
+    /* Retired for that long, a version may be destroyed; 0: the default. */
+    uint64_t destroy_after_s;
+    /* What a census waits for, after others encrypt; 0: the default. */
+    uint64_t census_fence_s;
 };
 #define KMSE_ROTATE_AFTER_MAX_S ((uint64_t)3660 * 86400) /* ten years */
+enum {
+    KMSE_DESTROY_AFTER_S = 30 * 86400, /* the default */
+    /*
+     * A program encrypts under its view of the key file until it looks again,
+     * within a second, and its row is there when its transaction ends.
+     */
+    KMSE_CENSUS_FENCE_S = 60, /* the default */
+    KMSE_CENSUS_FENCE_MIN_S = 5,
+};
+
+/*
+ * What a census found in one place: the last one that was recorded of it. A
+ * version that is not among the first found_count had not been made then.
+ */
+struct kmse_census_record {
+    char *scope;     /* in words: "users.email of crm" */
+    char *tool;      /* that took it: "kms-envelope 0.1.0" */
+    int64_t taken_s; /* when it began, before its first row was read */
+    uint64_t *found; /* rows under version 1, 2, ... */
+    size_t found_count;
+    uint64_t other; /* rows that are no messages */
+};
+enum {
+    KMSE_SCOPE_MAX = 200, /* bytes of UTF-8, none of them a control */
+    KMSE_CENSUS_TOOL_MAX = 64,
+    KMSE_CENSUSES_MAX = 256, /* scopes of one key */
+};
+
+/* 1 .. max bytes of UTF-8 without controls. */
+bool kmse_census_text_is_valid(const char *text, size_t max);
+void kmse_census_record_wipe(struct kmse_census_record *record);
+/* NULL if no census of that scope is recorded. */
+struct kmse_census_record *kmse_keyfile_census(const struct kmse_keyfile *file,
+                                               const char *scope);
+/* Rows under that version, 0 if it had not been made then. */
+uint64_t kmse_census_found(const struct kmse_census_record *record,
+                           uint32_t version);
 
 struct kmse_keyfile {
     char name[KMSE_KEY_NAME_MAX + 1];
@@ -72,8 +119,10 @@ struct kmse_keyfile {
     int64_t created_s;
     struct kmse_kms_context context; /* the user's own pairs */
     struct kmse_policy policy;
-    struct kmse_version *versions; /* numbers 1, 2, 3, ... in order */
-    size_t version_count;          /* at least 1 */
+    struct kmse_version *versions;       /* numbers 1, 2, 3, ... in order */
+    size_t version_count;                /* at least 1 */
+    struct kmse_census_record *censuses; /* no scope twice */
+    size_t census_count;
     uint8_t mac[KMSE_HMAC_LEN];
 };
 
@@ -88,6 +137,20 @@ const struct kmse_version *kmse_keyfile_newest(const struct kmse_keyfile *file);
 /* The highest number that is active at that time, or NULL. */
 const struct kmse_version *kmse_keyfile_current(const struct kmse_keyfile *file,
                                                 int64_t wall_s);
+/*
+ * Since when no program encrypts with it that has this file: the time from
+ * which a later version does, or when that was made, the later of the two. 0:
+ * never, there is no later version that is active.
+ */
+int64_t kmse_keyfile_superseded(const struct kmse_keyfile *file,
+                                const struct kmse_version *version);
+/* From when a retired version may be destroyed; 0: the file does not say. */
+int64_t kmse_keyfile_destroyable(const struct kmse_keyfile *file,
+                                 const struct kmse_version *version);
+/* As the policy says, or by default. */
+int64_t kmse_policy_destroy_after(const struct kmse_policy *policy);
+int64_t kmse_policy_census_fence(const struct kmse_policy *policy);
+
 /* NULL if there is no such version. */
 const struct kmse_version *kmse_keyfile_find(const struct kmse_keyfile *file,
                                              uint32_t number);
@@ -185,8 +248,9 @@ kmse_st kmse_keyfile_lock(const char *folder, const char *name, int *lock_fd,
 
 /*
  * Replace the file, or leave it. Refused (KMSE_R_INTERNAL) if the new file has
- * less than the one on disk: a version is missing, a commitment differs, or an
- * undestroyed version is without copies. Call it under the lock.
+ * less than the one on disk: a version is missing, a commitment differs, an
+ * undestroyed version is without copies, or one is destroyed that was not
+ * retired. Call it under the lock.
  */
 kmse_st kmse_keyfile_write(const struct kmse_keyfile *file, const char *folder,
                            struct kmse_why *why) KMSE_MUST_CHECK;

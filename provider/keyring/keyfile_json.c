@@ -10,11 +10,15 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "keyring/keyfile_census.h"
 
 static const char FORMAT[] = "kms-envelope key 1";
 static const char MAX_MESSAGES[] = "max-messages";
 static const char MAX_BYTES[] = "max-bytes";
-static const char ROTATE_AFTER[] = "rotate-after"; /* in seconds */
+/* In seconds. */
+static const char ROTATE_AFTER[] = "rotate-after";
+static const char DESTROY_AFTER[] = "destroy-after";
+static const char CENSUS_FENCE[] = "census-fence";
 
 /* Numbers of JSON are doubles: whole up to 2^53. */
 static const double NUMBER_MAX = 9007199254740992.0;
@@ -89,6 +93,19 @@ static kmse_st get_time(const struct place *at, const cJSON *object,
     KMSE_TRY(get_text(at, object, field, &text));
     if (!kmse_is_ok(kmse_time_parse(wall_s, text)))
         return bad_field(at, field, "must be a time, 2026-01-01T00:00:00Z");
+    return KMSE_OK;
+}
+
+/* 0 if it is not there. */
+static kmse_st get_time_if_any(const struct place *at, const cJSON *object,
+                               const char *field, bool allowed, int64_t *wall_s)
+{
+    *wall_s = 0;
+    if (cJSON_GetObjectItemCaseSensitive(object, field) == NULL)
+        return KMSE_OK;
+    KMSE_TRY(get_time(at, object, field, wall_s));
+    if (!allowed || *wall_s == 0)
+        return bad_field(at, field, "is not for a version of this state");
     return KMSE_OK;
 }
 
@@ -237,12 +254,25 @@ static kmse_st read_state(const struct place *at, const cJSON *object,
                      "must be active, revoked, retired or destroyed");
 }
 
+static kmse_st read_ends(const struct place *at, const cJSON *object,
+                         struct kmse_version *version)
+{
+    bool destroyed = version->state == KMSE_VERSION_DESTROYED;
+    bool retired = version->state == KMSE_VERSION_RETIRED || destroyed;
+    KMSE_TRY(
+        get_time_if_any(at, object, "retired", retired, &version->retired_s));
+    KMSE_TRY(get_time_if_any(at, object, "destroyed", destroyed,
+                             &version->destroyed_s));
+    return get_time_if_any(at, object, "restored", true, &version->restored_s);
+}
+
 static kmse_st read_version(const struct place *at, const cJSON *object,
                             const struct kmse_keyfile *file, uint32_t expected,
                             struct kmse_version *version)
 {
-    static const char *const FIELDS[] = {"version", "created",    "active-from",
-                                         "state",   "commitment", "copies"};
+    static const char *const FIELDS[] = {
+        "version", "created",   "active-from", "state", "commitment",
+        "retired", "destroyed", "restored",    "copies"};
     uint64_t number = 0;
     KMSE_TRY(check_fields(at, object, FIELDS, COUNT_OF(FIELDS)));
     KMSE_TRY(get_number(at, object, "version", &number));
@@ -252,6 +282,7 @@ static kmse_st read_version(const struct place *at, const cJSON *object,
     KMSE_TRY(get_time(at, object, "created", &version->created_s));
     KMSE_TRY(get_time(at, object, "active-from", &version->active_from_s));
     KMSE_TRY(read_state(at, object, &version->state));
+    KMSE_TRY(read_ends(at, object, version));
     KMSE_TRY(
         get_hex(at, object, "commitment", version->commitment, KMSE_HMAC_LEN));
     return read_copies(at, object, file, version);
@@ -290,10 +321,27 @@ static kmse_st get_limit(const struct place *at, const cJSON *object,
                : KMSE_OK;
 }
 
+/* How versions end. */
+static kmse_st read_ends_policy(const struct place *at, const cJSON *object,
+                                struct kmse_policy *policy)
+{
+    KMSE_TRY(get_limit(at, object, DESTROY_AFTER, &policy->destroy_after_s));
+    if (policy->destroy_after_s > KMSE_ROTATE_AFTER_MAX_S)
+        return bad_field(at, DESTROY_AFTER, "must be at most ten years");
+    KMSE_TRY(get_limit(at, object, CENSUS_FENCE, &policy->census_fence_s));
+    if (policy->census_fence_s > KMSE_ROTATE_AFTER_MAX_S
+        || (policy->census_fence_s != 0
+            && policy->census_fence_s < KMSE_CENSUS_FENCE_MIN_S))
+        return bad_field(at, CENSUS_FENCE,
+                         "must be 5 seconds at least, at most ten years");
+    return KMSE_OK;
+}
+
 static kmse_st read_policy(const struct place *at, const cJSON *root,
                            struct kmse_policy *policy)
 {
-    static const char *const FIELDS[] = {MAX_MESSAGES, MAX_BYTES, ROTATE_AFTER};
+    static const char *const FIELDS[] = {MAX_MESSAGES, MAX_BYTES, ROTATE_AFTER,
+                                         DESTROY_AFTER, CENSUS_FENCE};
     const cJSON *object = cJSON_GetObjectItemCaseSensitive(root, "policy");
     struct place deeper = *at;
     if (object == NULL)
@@ -305,7 +353,7 @@ static kmse_st read_policy(const struct place *at, const cJSON *root,
     KMSE_TRY(get_limit(&deeper, object, ROTATE_AFTER, &policy->rotate_after_s));
     if (policy->rotate_after_s > KMSE_ROTATE_AFTER_MAX_S)
         return bad_field(&deeper, ROTATE_AFTER, "must be at most ten years");
-    return KMSE_OK;
+    return read_ends_policy(&deeper, object, policy);
 }
 
 static kmse_st read_user_context(const struct place *at, const cJSON *root,
@@ -318,12 +366,22 @@ static kmse_st read_user_context(const struct place *at, const cJSON *root,
     return KMSE_OK;
 }
 
+static kmse_st read_censuses(const struct place *at, const cJSON *root,
+                             struct kmse_keyfile *file)
+{
+    char field[KMSE_CENSUS_FIELD_LEN] = "";
+    const char *problem = "";
+    kmse_st st = kmse_censuses_read(file, root, field, &problem);
+    return st.reason == KMSE_R_KEYFILE_FIELD ? bad_field(at, field, problem)
+                                             : st;
+}
+
 static kmse_st read_root(const struct place *at, const cJSON *root,
                          const char *name, struct kmse_keyfile *file)
 {
-    static const char *const FIELDS[] = {"format",   "name",    "id",
-                                         "created",  "context", "policy",
-                                         "versions", "mac"};
+    static const char *const FIELDS[] = {"format",   "name",     "id",
+                                         "created",  "context",  "policy",
+                                         "versions", "censuses", "mac"};
     const char *text = NULL;
     KMSE_TRY(check_fields(at, root, FIELDS, COUNT_OF(FIELDS)));
     KMSE_TRY(get_text(at, root, "format", &text));
@@ -340,7 +398,8 @@ static kmse_st read_root(const struct place *at, const cJSON *root,
     KMSE_TRY(read_user_context(at, root, &file->context));
     KMSE_TRY(read_policy(at, root, &file->policy));
     KMSE_TRY(get_hex(at, root, "mac", file->mac, KMSE_HMAC_LEN));
-    return read_versions(at, root, file);
+    KMSE_TRY(read_versions(at, root, file));
+    return read_censuses(at, root, file);
 }
 
 kmse_st kmse_keyfile_parse(struct kmse_keyfile **file, const char *json,
@@ -387,6 +446,11 @@ static bool add_time(cJSON *object, const char *field, int64_t wall_s)
     return add_text(object, field, text);
 }
 
+static bool add_time_if_any(cJSON *object, const char *field, int64_t wall_s)
+{
+    return wall_s == 0 || add_time(object, field, wall_s);
+}
+
 static bool add_context(cJSON *object, const struct kmse_kms_context *context)
 {
     cJSON *pairs = cJSON_AddObjectToObject(object, "context");
@@ -423,7 +487,10 @@ static bool add_version(cJSON *list, const struct kmse_version *version)
         && add_time(object, "created", version->created_s)
         && add_time(object, "active-from", version->active_from_s)
         && add_text(object, "state", kmse_version_state_name(version->state))
-        && add_hex(object, "commitment", version->commitment, KMSE_HMAC_LEN);
+        && add_hex(object, "commitment", version->commitment, KMSE_HMAC_LEN)
+        && add_time_if_any(object, "retired", version->retired_s)
+        && add_time_if_any(object, "destroyed", version->destroyed_s)
+        && add_time_if_any(object, "restored", version->restored_s);
     cJSON *copies = ok ? cJSON_AddArrayToObject(object, "copies") : NULL;
     ok = copies != NULL;
     for (size_t i = 0; ok && i < version->copy_count; i++)
@@ -443,7 +510,9 @@ static bool add_policy(cJSON *root, const struct kmse_policy *policy)
     return object != NULL
            && add_limit(object, MAX_MESSAGES, policy->max_messages)
            && add_limit(object, MAX_BYTES, policy->max_bytes)
-           && add_limit(object, ROTATE_AFTER, policy->rotate_after_s);
+           && add_limit(object, ROTATE_AFTER, policy->rotate_after_s)
+           && add_limit(object, DESTROY_AFTER, policy->destroy_after_s)
+           && add_limit(object, CENSUS_FENCE, policy->census_fence_s);
 }
 
 static bool add_root(cJSON *root, const struct kmse_keyfile *file)
@@ -457,7 +526,8 @@ static bool add_root(cJSON *root, const struct kmse_keyfile *file)
     ok = versions != NULL;
     for (size_t i = 0; ok && i < file->version_count; i++)
         ok = add_version(versions, &file->versions[i]);
-    return ok && add_hex(root, "mac", file->mac, KMSE_HMAC_LEN);
+    return ok && kmse_censuses_add(root, file)
+           && add_hex(root, "mac", file->mac, KMSE_HMAC_LEN);
 }
 
 kmse_st kmse_keyfile_print(char **json, const struct kmse_keyfile *file)

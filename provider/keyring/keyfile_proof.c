@@ -55,6 +55,17 @@ kmse_st kmse_keyfile_commitment(uint8_t out[KMSE_HMAC_LEN],
 
 /* --- the text under the MAC: kms-envelope-keyfile(5) -------------------- */
 
+/* What is not there has no line: files of older releases keep their MAC. */
+static void print_end(FILE *out, const char *what, uint32_t number,
+                      int64_t wall_s)
+{
+    char text[KMSE_TIME_LEN];
+    if (wall_s == 0)
+        return;
+    kmse_time_print(text, wall_s);
+    fprintf(out, "%s %u %s\n", what, number, text);
+}
+
 static void print_version(FILE *out, const struct kmse_version *version)
 {
     char created[KMSE_TIME_LEN], active_from[KMSE_TIME_LEN];
@@ -64,6 +75,27 @@ static void print_version(FILE *out, const struct kmse_version *version)
     kmse_hex_encode(commitment, version->commitment, KMSE_HMAC_LEN);
     fprintf(out, "version %u %s %s %s %s\n", version->number, created,
             active_from, kmse_version_state_name(version->state), commitment);
+    print_end(out, "retired", version->number, version->retired_s);
+    print_end(out, "destroyed", version->number, version->destroyed_s);
+    print_end(out, "restored", version->number, version->restored_s);
+}
+
+static void print_census(FILE *out, const struct kmse_census_record *census)
+{
+    char taken[KMSE_TIME_LEN];
+    kmse_time_print(taken, census->taken_s);
+    fprintf(out, "census %s %zu:%s,%zu:%s, %" PRIu64, taken,
+            strlen(census->scope), census->scope, strlen(census->tool),
+            census->tool, census->other);
+    for (size_t i = 0; i < census->found_count; i++)
+        fprintf(out, " %" PRIu64, census->found[i]);
+    fputc('\n', out);
+}
+
+static void print_seconds(FILE *out, const char *what, uint64_t seconds)
+{
+    if (seconds != 0)
+        fprintf(out, "%s %" PRIu64 "\n", what, seconds);
 }
 
 static void print_text(FILE *out, const struct kmse_keyfile *file)
@@ -80,11 +112,14 @@ static void print_text(FILE *out, const struct kmse_keyfile *file)
     }
     fprintf(out, "policy %" PRIu64 " %" PRIu64 "\n", file->policy.max_messages,
             file->policy.max_bytes);
-    /* Files of releases that did not know it have no such line. */
-    if (file->policy.rotate_after_s != 0)
-        fprintf(out, "rotate-after %" PRIu64 "\n", file->policy.rotate_after_s);
+    /* Files of releases that did not know them have no such lines. */
+    print_seconds(out, "rotate-after", file->policy.rotate_after_s);
+    print_seconds(out, "destroy-after", file->policy.destroy_after_s);
+    print_seconds(out, "census-fence", file->policy.census_fence_s);
     for (size_t i = 0; i < file->version_count; i++)
         print_version(out, &file->versions[i]);
+    for (size_t i = 0; i < file->census_count; i++)
+        print_census(out, &file->censuses[i]);
 }
 
 kmse_st kmse_keyfile_mac(uint8_t out[KMSE_HMAC_LEN], struct kmse_crypto *crypto,

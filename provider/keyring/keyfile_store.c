@@ -103,6 +103,16 @@ static bool is_whole(const struct kmse_keyfile *file)
     return file->version_count > 0;
 }
 
+/* Only what was retired may be destroyed, and that is for ever. */
+static bool may_become(const struct kmse_version *old,
+                       const struct kmse_version *version)
+{
+    if (old->state == KMSE_VERSION_DESTROYED)
+        return version->state == KMSE_VERSION_DESTROYED;
+    return version->state != KMSE_VERSION_DESTROYED
+           || old->state == KMSE_VERSION_RETIRED;
+}
+
 static bool has_all_of(const struct kmse_keyfile *file,
                        const struct kmse_keyfile *old)
 {
@@ -112,7 +122,8 @@ static bool has_all_of(const struct kmse_keyfile *file,
     for (size_t i = 0; i < old->version_count; i++) {
         if (memcmp(file->versions[i].commitment, old->versions[i].commitment,
                    KMSE_HMAC_LEN)
-            != 0)
+                != 0
+            || !may_become(&old->versions[i], &file->versions[i]))
             return false;
     }
     return true;

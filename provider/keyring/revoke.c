@@ -2,7 +2,6 @@
 /* What a key file says of its versions, changed: revoked or not, the policy. */
 #include "keyring/rotation.h"
 
-#include "base/file.h"
 #include "keyring/change.h"
 
 /*
@@ -11,53 +10,10 @@
  */
 enum { SLOW_CLOCK_S = 600 };
 
-/* --- one change, proven and written ------------------------------------- */
-
-/* The file that there is, and the one that takes its place. */
-struct edit {
-    int lock_fd;
-    struct kmse_keyfile *old, *file;
-    struct kmse_secret newest; /* old's data key for the MAC */
-};
-
-static void edit_close(struct edit *edit)
-{
-    kmse_secret_wipe(&edit->newest);
-    kmse_keyfile_free(edit->file);
-    kmse_keyfile_free(edit->old);
-    kmse_file_unlock(edit->lock_fd);
-}
-
-/* Takes the lock, and keeps it until edit_close. */
-static kmse_st edit_open(struct edit *edit, const struct kmse_rotation *r,
-                         const char *name, struct kmse_why *why)
-{
-    struct edit made = {.lock_fd = -1};
-    KMSE_TRY(kmse_change_lock(r, name, &made.lock_fd, why));
-    kmse_st st = kmse_change_open(&made.old, &made.newest, r, name, why);
-    if (kmse_is_ok(st))
-        st = kmse_change_begin(&made.file, made.old, why);
-    if (!kmse_is_ok(st)) {
-        edit_close(&made);
-        return st;
-    }
-    *edit = made;
-    return KMSE_OK;
-}
-
-/* No version came: the newest is the one whose data key is at hand. */
-static kmse_st locked_write(struct edit *edit, const struct kmse_rotation *r,
-                            struct kmse_why *why)
-{
-    KMSE_TRY(kmse_keyfile_mac(edit->file->mac, r->crypto, edit->file,
-                              &edit->newest));
-    return kmse_change_write(r, edit->old, edit->file, why);
-}
-
 /* --- revoke ------------------------------------------------------------- */
 
 static kmse_st find_version(struct kmse_version **version,
-                            const struct edit *edit, uint32_t number,
+                            const struct kmse_edit *edit, uint32_t number,
                             struct kmse_why *why)
 {
     const char *name = edit->old->name;
@@ -96,9 +52,9 @@ static kmse_st check_has_successor(const struct kmse_rotation *r,
                      file->name);
 }
 
-static kmse_st locked_revoke(struct edit *edit, const struct kmse_rotation *r,
-                             uint32_t number, bool rotate, uint32_t *made,
-                             struct kmse_why *why)
+static kmse_st locked_revoke(struct kmse_edit *edit,
+                             const struct kmse_rotation *r, uint32_t number,
+                             bool rotate, uint32_t *made, struct kmse_why *why)
 {
     struct kmse_version *version = NULL;
     *made = 0;
@@ -109,7 +65,7 @@ static kmse_st locked_revoke(struct edit *edit, const struct kmse_rotation *r,
         KMSE_TRY(check_has_successor(r, edit->file, version, why));
     version->state = KMSE_VERSION_REVOKED;
     if (!rotate)
-        return locked_write(edit, r, why);
+        return kmse_edit_write(edit, r, why);
     KMSE_TRY(kmse_change_add_version(r, edit->file, -SLOW_CLOCK_S, why));
     KMSE_TRY(kmse_change_write(r, edit->old, edit->file, why));
     *made = kmse_keyfile_newest(edit->file)->number;
@@ -121,34 +77,35 @@ kmse_st kmse_rotation_revoke(const struct kmse_rotation *rotation,
                              uint32_t *number, struct kmse_why *why)
 {
     uint32_t made = 0;
-    struct edit edit;
-    KMSE_TRY(edit_open(&edit, rotation, name, why));
+    struct kmse_edit edit;
+    KMSE_TRY(kmse_edit_open(&edit, rotation, name, why));
     kmse_st st = locked_revoke(&edit, rotation, version, rotate, &made, why);
-    edit_close(&edit);
+    kmse_edit_close(&edit);
     if (kmse_is_ok(st))
         *number = made;
     return st;
 }
 
-static kmse_st locked_undo(struct edit *edit, const struct kmse_rotation *r,
-                           uint32_t number, struct kmse_why *why)
+static kmse_st locked_undo(struct kmse_edit *edit,
+                           const struct kmse_rotation *r, uint32_t number,
+                           struct kmse_why *why)
 {
     struct kmse_version *version = NULL;
     KMSE_TRY(find_version(&version, edit, number, why));
     if (version->state == KMSE_VERSION_ACTIVE)
         return KMSE_OK;
     version->state = KMSE_VERSION_ACTIVE;
-    return locked_write(edit, r, why);
+    return kmse_edit_write(edit, r, why);
 }
 
 kmse_st kmse_rotation_undo_revoke(const struct kmse_rotation *rotation,
                                   const char *name, uint32_t version,
                                   struct kmse_why *why)
 {
-    struct edit edit;
-    KMSE_TRY(edit_open(&edit, rotation, name, why));
+    struct kmse_edit edit;
+    KMSE_TRY(kmse_edit_open(&edit, rotation, name, why));
     kmse_st st = locked_undo(&edit, rotation, version, why);
-    edit_close(&edit);
+    kmse_edit_close(&edit);
     return st;
 }
 
@@ -160,7 +117,7 @@ static void apply(uint64_t *value, const uint64_t *wanted)
         *value = *wanted;
 }
 
-static kmse_st locked_change_policy(struct edit *edit,
+static kmse_st locked_change_policy(struct kmse_edit *edit,
                                     const struct kmse_rotation *r,
                                     const struct kmse_policy_change *change,
                                     struct kmse_why *why)
@@ -169,7 +126,9 @@ static kmse_st locked_change_policy(struct edit *edit,
     apply(&policy->max_messages, change->max_messages);
     apply(&policy->max_bytes, change->max_bytes);
     apply(&policy->rotate_after_s, change->rotate_after_s);
-    return locked_write(edit, r, why);
+    apply(&policy->destroy_after_s, change->destroy_after_s);
+    apply(&policy->census_fence_s, change->census_fence_s);
+    return kmse_edit_write(edit, r, why);
 }
 
 kmse_st kmse_rotation_change_policy(const struct kmse_rotation *rotation,
@@ -178,11 +137,11 @@ kmse_st kmse_rotation_change_policy(const struct kmse_rotation *rotation,
                                     struct kmse_policy *policy,
                                     struct kmse_why *why)
 {
-    struct edit edit;
-    KMSE_TRY(edit_open(&edit, rotation, name, why));
+    struct kmse_edit edit;
+    KMSE_TRY(kmse_edit_open(&edit, rotation, name, why));
     kmse_st st = locked_change_policy(&edit, rotation, change, why);
     if (kmse_is_ok(st))
         *policy = edit.file->policy;
-    edit_close(&edit);
+    kmse_edit_close(&edit);
     return st;
 }

@@ -108,6 +108,7 @@ kmse_st kmse_rotation_handle(const struct kmse_rotation *rotation,
 /* A NULL leaves the policy's value as it is. */
 struct kmse_policy_change {
     const uint64_t *max_messages, *max_bytes, *rotate_after_s;
+    const uint64_t *destroy_after_s, *census_fence_s;
 };
 /* *policy: what it is then. */
 kmse_st kmse_rotation_change_policy(const struct kmse_rotation *rotation,

@@ -12,7 +12,7 @@
 /* AWS KMS takes encryption contexts of up to 8192 characters in all. */
 enum { CONTEXT_MAX = 8192, LENGTH_LEN = 4 };
 
-static bool is_utf8(const char *text, size_t len)
+bool kmse_text_is_utf8(const char *text, size_t len)
 {
     const unsigned char *at = (const unsigned char *)text;
     while (len > 0) {
@@ -71,7 +71,8 @@ kmse_st kmse_kms_context_add(struct kmse_kms_context *context, const char *name,
     size_t value_len = strlen(value);
     if (name_len == 0 || name_len > CONTEXT_MAX || value_len > CONTEXT_MAX
         || context_len(context) + name_len + value_len > CONTEXT_MAX
-        || !is_utf8(name, name_len) || !is_utf8(value, value_len))
+        || !kmse_text_is_utf8(name, name_len)
+        || !kmse_text_is_utf8(value, value_len))
         return KMSE_ERR(KMSE_R_PARAMETER);
     size_t place = 0;
     KMSE_TRY(find_place(&place, context, name));

@@ -31,6 +31,8 @@ struct kmse_kms_context {
     size_t count;
 };
 
+bool kmse_text_is_utf8(const char *text, size_t len);
+
 /* Add a pair in its place. KMSE_R_PARAMETER: a bad or repeated name. */
 kmse_st kmse_kms_context_add(struct kmse_kms_context *context, const char *name,
                              const char *value) KMSE_MUST_CHECK;

@@ -16,15 +16,41 @@ static void check_refusal(kmse_st st, const struct kmse_why *why)
         FUZZ_CHECK(*at >= ' ' && *at <= '~');
 }
 
+static void check_censuses(const struct kmse_keyfile *file)
+{
+    FUZZ_CHECK(file->census_count <= KMSE_CENSUSES_MAX);
+    for (size_t i = 0; i < file->census_count; i++) {
+        const struct kmse_census_record *census = &file->censuses[i];
+        FUZZ_CHECK(kmse_census_text_is_valid(census->scope, KMSE_SCOPE_MAX));
+        FUZZ_CHECK(
+            kmse_census_text_is_valid(census->tool, KMSE_CENSUS_TOOL_MAX));
+        FUZZ_CHECK(kmse_keyfile_census(file, census->scope) == census);
+        FUZZ_CHECK(census->found_count > 0);
+        FUZZ_CHECK(census->found_count <= file->version_count);
+    }
+}
+
+static void check_end(const struct kmse_version *version)
+{
+    bool destroyed = version->state == KMSE_VERSION_DESTROYED;
+    FUZZ_CHECK(version->destroyed_s == 0 || destroyed);
+    FUZZ_CHECK(version->retired_s == 0 || destroyed
+               || version->state == KMSE_VERSION_RETIRED);
+}
+
 /* What readers rely on without asking again. */
 static void check_file(const struct kmse_keyfile *file)
 {
     FUZZ_CHECK(strcmp(file->name, NAME) == 0);
     FUZZ_CHECK(file->version_count > 0);
     FUZZ_CHECK(file->policy.rotate_after_s <= KMSE_ROTATE_AFTER_MAX_S);
+    FUZZ_CHECK(kmse_policy_census_fence(&file->policy)
+               >= KMSE_CENSUS_FENCE_MIN_S);
+    check_censuses(file);
     for (size_t i = 0; i < file->version_count; i++) {
         const struct kmse_version *version = &file->versions[i];
         FUZZ_CHECK(version->number == i + 1);
+        check_end(version);
         FUZZ_CHECK((version->copy_count == 0)
                    == (version->state == KMSE_VERSION_DESTROYED));
         for (size_t j = 0; j < version->copy_count; j++) {

@@ -248,7 +248,40 @@ def keyfile():
     for after in (1, 7776000, 316224000):
         yield f"valid-rotate-after-{after}", changed(
             whole, "policy", "rotate-after", to=after)
+    census = {"scope": "users.email of crm", "taken": TIME,
+              "tool": "kms-envelope 1", "found": [0, 2**53, 7], "other": 3}
+    ended = copy.deepcopy(whole)
+    ended["policy"].update({"destroy-after": 2592000, "census-fence": 60})
+    for number in (0, 1):
+        ended["versions"][number]["retired"] = TIME
+    ended["versions"][0].update({"destroyed": TIME, "restored": TIME})
+    ended["censuses"] = [census, {**census, "scope": "gr\u00fc\u00df", "found": [1]}]
+    yield "valid-ended", json.dumps(ended, indent=2).encode()
     yield from broken_json(good)
+    for name, path, value in (
+            ("retired-active", ("versions", 2, "retired"), TIME),
+            ("destroyed-retired", ("versions", 1, "destroyed"), TIME),
+            ("retired-1970", ("versions", 1, "retired"), "1970-01-01T00:00:00Z"),
+            ("restored-number", ("versions", 2, "restored"), 1),
+            ("destroy-after-long", ("policy", "destroy-after"), 316224001),
+            ("census-fence-short", ("policy", "census-fence"), 4),
+            ("censuses-none", ("censuses",), []),
+            ("censuses-object", ("censuses",), census),
+            ("censuses-many", ("censuses",), [census] * 257),
+            ("census-twice", ("censuses", 1), census),
+            ("census-text", ("censuses", 1), "census"),
+            ("census-unknown", ("censuses", 0, "more"), 1),
+            ("census-no-tool", ("censuses", 0, "tool"), None),
+            ("census-scope-empty", ("censuses", 0, "scope"), ""),
+            ("census-scope-long", ("censuses", 0, "scope"), "x" * 201),
+            ("census-scope-control", ("censuses", 0, "scope"), "a\nb"),
+            ("census-taken", ("censuses", 0, "taken"), "2026-02-30T00:00:00Z"),
+            ("census-found-none", ("censuses", 0, "found"), []),
+            ("census-found-many", ("censuses", 0, "found"), [0, 0, 0, 0]),
+            ("census-found-less", ("censuses", 0, "found", 1), -1),
+            ("census-found-fraction", ("censuses", 0, "found", 1), 1.5),
+            ("census-other-text", ("censuses", 0, "other"), "3")):
+        yield name, changed(ended, *path, to=value)
     first = ("versions", 2, "copies", 0)
     for name, path, value in (
             ("no-mac", ("mac",), None), ("format", ("format",), "2"),

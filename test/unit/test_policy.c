@@ -129,6 +129,10 @@ static const struct {
      "a438cf050e09fbbb88e0a161dd2fff65e7ea86762725fb74a78e9688c358b87e"},
 };
 
+/* As one ends: every line that need not be there. */
+static const char ENDED_MAC[] =
+    "acdda3a85267d7bf31747e4edeb40618f611575c99e505cb57b87f17be2552ee";
+
 static void set_version(struct kmse_version *version, uint32_t number,
                         int64_t created_s, int64_t active_from_s)
 {
@@ -139,6 +143,28 @@ static void set_version(struct kmse_version *version, uint32_t number,
         .state = KMSE_VERSION_ACTIVE,
     };
     memset(version->commitment, (int)number, KMSE_HMAC_LEN);
+}
+
+static void set_end(struct kmse_keyfile *file)
+{
+    static char scope[] = "users.email", tool[] = "kms-envelope 1";
+    static uint64_t found[] = {0, 1000};
+    static struct kmse_census_record census = {.scope = scope,
+                                               .tool = tool,
+                                               .taken_s = 1769990000,
+                                               .found = found,
+                                               .found_count = 2,
+                                               .other = 3};
+    struct kmse_version *one = &file->versions[0];
+    file->policy.rotate_after_s = 0;
+    file->policy.destroy_after_s = 86400;
+    file->policy.census_fence_s = 90;
+    one->state = KMSE_VERSION_DESTROYED;
+    one->retired_s = 1769990400;
+    one->destroyed_s = 1770076800;
+    one->restored_s = 1769904900;
+    file->censuses = &census;
+    file->census_count = 1;
 }
 
 static void the_mac_of_a_file_is_as_documented(void **state)
@@ -170,6 +196,10 @@ static void the_mac_of_a_file_is_as_documented(void **state)
         kmse_hex_encode(hex, mac, sizeof(mac));
         assert_string_equal(hex, MACS[i].mac);
     }
+    set_end(&file);
+    expect_ok(kmse_keyfile_mac(mac, at.rotation.crypto, &file, &key));
+    kmse_hex_encode(hex, mac, sizeof(mac));
+    assert_string_equal(hex, ENDED_MAC);
     kmse_secret_wipe(&key);
     kmse_kms_context_wipe(&file.context);
 }

@@ -312,6 +312,25 @@ def keyfile():
         yield name, changed(whole, *path, to=value)
 
 
+def census():
+    """fuzz_census.c: CSV, hex and base64."""
+    for name, text in (
+            ("csv", "id,mail\n1,4b000001\n2,4b0000020000\n"),
+            ("csv-crlf", "id,mail\r\n1,4b000001\r\n2,\\x4b000002"),
+            ("csv-quotes", 'id,"mail"\n"1","4b00""00"\n2,"4b000001\n,"\n'),
+            ("csv-mark", "\ufeffmail,mail2\n4b000001,4b000009\n"),
+            ("csv-empty-rows", "mail,x\n\n\n,\n4b000003,1\n"),
+            ("csv-twice", "mail,mail\n"), ("csv-short", "id,mail\n1\n"),
+            ("csv-open", 'id,mail\n1,"4b'), ("csv-quote", 'id,mail\n1,4"b\n'),
+            ("csv-behind", 'id,mail\n1,"4b"0\n'),
+            ("csv-cr", "id,mail\n1,4b\r0\n"), ("csv-cr-end", "id,mail\r"),
+            ("csv-long", "id,mail\n1," + 100 * "4b000001" + ",\n"),
+            ("lines", "4b000001\n4B000002ff\r\n\n\\x4b000003\n0x4b000004"),
+            ("lines-base64", "SwAAAQ==\nSwAAAv//\r\n\nSwd__g\nSw=="),
+            ("lines-stream", "d3000001\n0wAAAQ==\n"), ("empty", "")):
+        yield name, text.encode()
+
+
 def imported():
     """fuzz_import.c: a data key, plain or wrapped."""
     key = bytes(range(200, 232))
@@ -750,7 +769,7 @@ def key_pem():
     yield "empty", b""
 
 
-for target in (agent_wire, aws_answer, aws_key, aws_profile, aws_words, duration, handle,
+for target in (agent_wire, aws_answer, aws_key, aws_profile, aws_words, census, duration, handle,
                header, imported, key_form, key_pem, keyfile, local_file, siv, reference, stream, xml):
     folder = CORPUS / {"imported": "import"}.get(target.__name__, target.__name__)
     folder.mkdir(parents=True, exist_ok=True)

@@ -35,6 +35,24 @@ void kmse_tool_hint(const char *format, ...)
     va_end(args);
 }
 
+bool kmse_tool_is_meant(const char *name)
+{
+    char answer[KMSE_KEY_NAME_MAX + 2] = "";
+    fputs("Type the key's name to go on: ", stderr);
+    if (fgets(answer, sizeof(answer), stdin) == NULL)
+        return false;
+    answer[strcspn(answer, "\n")] = '\0';
+    return strcmp(answer, name) == 0;
+}
+
+kmse_st kmse_tool_check_can_ask(bool yes, struct kmse_why *why)
+{
+    if (!yes && !isatty(STDIN_FILENO))
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "standard input is no terminal: --yes is needed");
+    return KMSE_OK;
+}
+
 /* --- openssl.cnf -------------------------------------------------------- */
 
 bool kmse_cnf_is_ours(const struct kmse_cnf_provider *provider)

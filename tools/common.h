@@ -18,6 +18,14 @@ int kmse_tool_fail(kmse_st st, const struct kmse_why *why);
 void kmse_tool_hint(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 
+/* Whether somebody types the key's name, and so means that key. */
+bool kmse_tool_is_meant(const char *name);
+/*
+ * A script that did not think of --yes must not hang, nor go on:
+ * KMSE_R_PARAMETER where there is no terminal to ask at.
+ */
+kmse_st kmse_tool_check_can_ask(bool yes, struct kmse_why *why) KMSE_MUST_CHECK;
+
 /* Cryptography, key memory and KMS of one run, as rotation.h takes them. */
 struct kmse_session {
     struct kmse_rotation rotation;

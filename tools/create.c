@@ -214,7 +214,8 @@ const struct kmse_verb kmse_verb_create = {
                " 32 bytes, 64 hex digits, or base64.",
     .takes = KMSE_OPTION_KEYS | KMSE_OPTION_MASTER_KEY | KMSE_OPTION_CONTEXT
              | KMSE_OPTION_ROTATE_AFTER | KMSE_OPTION_MAX_MESSAGES
-             | KMSE_OPTION_MAX_BYTES | KMSE_OPTION_FROM_CIPHERTEXT
+             | KMSE_OPTION_MAX_BYTES | KMSE_OPTION_DESTROY_AFTER
+             | KMSE_OPTION_CENSUS_FENCE | KMSE_OPTION_FROM_CIPHERTEXT
              | KMSE_OPTION_BLOB_CONTEXT | KMSE_OPTION_FROM_PLAINTEXT,
     .needs = KMSE_OPTION_KEYS | KMSE_OPTION_MASTER_KEY,
     .operands_min = 1,

@@ -3,6 +3,7 @@
 #include "tools/doctor.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -123,13 +124,65 @@ static void check_versions(struct kmse_doctor *doctor,
                    destroyed > 0 ? " (others are destroyed)" : "");
 }
 
-static void note_revoked(const struct kmse_keyfile *file)
+/* Rows of one that does not open, by a census. */
+static void find_rows(struct kmse_doctor *doctor,
+                      const struct kmse_keyfile *file,
+                      const struct kmse_version *version, const char *folder)
+{
+    for (size_t i = 0; i < file->census_count; i++) {
+        const struct kmse_census_record *census = &file->censuses[i];
+        uint64_t found = kmse_census_found(census, version->number);
+        if (found == 0)
+            continue;
+        kmse_doctor_find(
+            doctor,
+            "%s version %u is %s, and the census of %s found %" PRIu64
+            " rows of it",
+            file->name, (unsigned)version->number,
+            kmse_version_state_name(version->state), census->scope, found);
+        if (version->state == KMSE_VERSION_RETIRED)
+            kmse_doctor_mend("kms-envelope undo %s --version %u --keys '%s',"
+                             " then re-encrypt them",
+                             file->name, (unsigned)version->number, folder);
+        else
+            kmse_doctor_mend("a backup of the key file from before has its"
+                             " wrapped copies; else those rows are lost");
+    }
+}
+
+static void note_retired(const struct kmse_keyfile *file,
+                         const struct kmse_version *version, int64_t now_s)
+{
+    char until[KMSE_TIME_LEN];
+    int64_t until_s = kmse_keyfile_destroyable(file, version);
+    if (until_s == 0) {
+        kmse_doctor_note("%s version %u is retired: what it encrypted does not"
+                         " open",
+                         file->name, (unsigned)version->number);
+        return;
+    }
+    kmse_time_print(until, until_s);
+    kmse_doctor_note("%s version %u is retired, and %s%s", file->name,
+                     (unsigned)version->number,
+                     until_s > now_s ? "held until " : "may be destroyed",
+                     until_s > now_s ? until : "");
+}
+
+static void check_states(struct kmse_doctor *doctor,
+                         const struct kmse_keyfile *file, const char *folder,
+                         int64_t now_s)
 {
     for (size_t i = 0; i < file->version_count; i++) {
-        if (file->versions[i].state == KMSE_VERSION_REVOKED)
+        const struct kmse_version *version = &file->versions[i];
+        if (version->state == KMSE_VERSION_REVOKED)
             kmse_doctor_note("%s version %u is revoked: what it encrypted does"
                              " not open",
-                             file->name, (unsigned)file->versions[i].number);
+                             file->name, (unsigned)version->number);
+        if (version->state == KMSE_VERSION_RETIRED)
+            note_retired(file, version, now_s);
+        if (version->state == KMSE_VERSION_RETIRED
+            || version->state == KMSE_VERSION_DESTROYED)
+            find_rows(doctor, file, version, folder);
     }
 }
 
@@ -170,7 +223,7 @@ static void check_key(struct kmse_doctor *doctor,
     }
     check_times(doctor, file, kmse_session_now(session));
     check_rotation(doctor, file, folder, kmse_session_now(session));
-    note_revoked(file);
+    check_states(doctor, file, folder, kmse_session_now(session));
     check_versions(doctor, session, file);
     kmse_keyfile_free(file);
 }

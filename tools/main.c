@@ -10,10 +10,12 @@
 #include "tools/common.h"
 
 static const struct kmse_verb *const VERBS[] = {
-    &kmse_verb_create, &kmse_verb_rotate,  &kmse_verb_rewrap,
-    &kmse_verb_policy, &kmse_verb_revoke,  &kmse_verb_rotate_master,
-    &kmse_verb_status, &kmse_verb_inspect, &kmse_verb_index,
-    &kmse_verb_handle, &kmse_verb_check,   &kmse_verb_doctor,
+    &kmse_verb_create,        &kmse_verb_rotate, &kmse_verb_rewrap,
+    &kmse_verb_policy,        &kmse_verb_revoke, &kmse_verb_census,
+    &kmse_verb_retire,        &kmse_verb_undo,   &kmse_verb_destroy,
+    &kmse_verb_rotate_master, &kmse_verb_status, &kmse_verb_inspect,
+    &kmse_verb_index,         &kmse_verb_handle, &kmse_verb_check,
+    &kmse_verb_doctor,
 #ifdef KMSE_HAS_AGENT
     &kmse_verb_agent,
 #endif

@@ -12,7 +12,7 @@
 #include "tools/duration.h"
 
 struct option_row {
-    enum kmse_option bit;
+    uint64_t bit;
     const char *name;
     const char *argument; /* NULL: takes none; "URI...": several times */
     const char *help;
@@ -223,10 +223,82 @@ static kmse_st take_size(struct kmse_options *options, const char *value,
     return KMSE_OK;
 }
 
+/* 0 for "default". */
+static kmse_st take_time(uint64_t *seconds, const char *option, uint64_t min_s,
+                         const char *value, struct kmse_why *why)
+{
+    int64_t given_s = 0;
+    bool is_default = strcmp(value, "default") == 0;
+    if (!is_default
+        && (!kmse_is_ok(kmse_duration_parse(&given_s, value))
+            || (uint64_t)given_s < min_s))
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "%s %s: not a time from %us up to ten years, such as"
+                         " 12h, 30d, nor default",
+                         option, value, (unsigned)min_s);
+    *seconds = (uint64_t)given_s;
+    return KMSE_OK;
+}
+
+static kmse_st take_destroy_after(struct kmse_options *options,
+                                  const char *value, struct kmse_why *why)
+{
+    return take_time(&options->policy.destroy_after_s, "--destroy-after", 1,
+                     value, why);
+}
+
+static kmse_st take_census_fence(struct kmse_options *options,
+                                 const char *value, struct kmse_why *why)
+{
+    return take_time(&options->policy.census_fence_s, "--census-fence",
+                     KMSE_CENSUS_FENCE_MIN_S, value, why);
+}
+
+static kmse_st take_encoding(struct kmse_options *options, const char *value,
+                             struct kmse_why *why)
+{
+    if (!kmse_encoding_parse(&options->encoding, value))
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "--encoding %s: not binary, base64 nor hex", value);
+    return KMSE_OK;
+}
+
+static kmse_st take_column(struct kmse_options *options, const char *value,
+                           struct kmse_why *why)
+{
+    if (value[0] == '\0')
+        return kmse_fail(why, KMSE_R_PARAMETER, "--column: none given");
+    options->column = value;
+    return KMSE_OK;
+}
+
+static kmse_st take_scope(const char **scope, const char *option,
+                          const char *value, struct kmse_why *why)
+{
+    if (!kmse_census_text_is_valid(value, KMSE_SCOPE_MAX))
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "%s: not 1 to %d bytes of text in one line", option,
+                         KMSE_SCOPE_MAX);
+    *scope = value;
+    return KMSE_OK;
+}
+
+static kmse_st take_record(struct kmse_options *options, const char *value,
+                           struct kmse_why *why)
+{
+    return take_scope(&options->record, "--record", value, why);
+}
+
+static kmse_st take_forget(struct kmse_options *options, const char *value,
+                           struct kmse_why *why)
+{
+    return take_scope(&options->forget, "--forget", value, why);
+}
+
 /* Of those that take no value. */
 static void set_flags(struct kmse_options *options)
 {
-    const unsigned given = options->given;
+    const uint64_t given = options->given;
     options->all = (given & KMSE_OPTION_ALL) != 0;
     options->if_due = (given & KMSE_OPTION_IF_DUE) != 0;
     options->rotate = (given & KMSE_OPTION_ROTATE) != 0;
@@ -287,6 +359,19 @@ static const struct option_row ROWS[] = {
     {KMSE_OPTION_SIZE, "size", "BYTES", "of a value, 4 to 32; 16 if not given",
      take_size},
     {KMSE_OPTION_BASE64, "base64", NULL, "print base64, not hex", NULL},
+    {KMSE_OPTION_DESTROY_AFTER, "destroy-after", "TIME",
+     "how long a retired version is held; 30d by default", take_destroy_after},
+    {KMSE_OPTION_CENSUS_FENCE, "census-fence", "TIME",
+     "what a census waits for, after a rotation; 1m by default",
+     take_census_fence},
+    {KMSE_OPTION_ENCODING, "encoding", "NAME", "binary, base64 or hex",
+     take_encoding},
+    {KMSE_OPTION_COLUMN, "column", "NAME|N",
+     "files are CSV, and this column has the messages", take_column},
+    {KMSE_OPTION_RECORD, "record", "SCOPE",
+     "in the key file, as the census of what these words say", take_record},
+    {KMSE_OPTION_FORGET, "forget", "SCOPE",
+     "the census of what is not there any more", take_forget},
 };
 enum { ROW_COUNT = sizeof(ROWS) / sizeof(ROWS[0]), HELP_VALUE = ROW_COUNT };
 
@@ -307,7 +392,7 @@ static void list_options(struct option out[ROW_COUNT + 2],
     out[count] = (struct option){0};
 }
 
-static kmse_st check_given(const struct kmse_verb *verb, unsigned given,
+static kmse_st check_given(const struct kmse_verb *verb, uint64_t given,
                            int operand_count, struct kmse_why *why)
 {
     for (size_t row = 0; row < ROW_COUNT; row++) {
@@ -359,7 +444,11 @@ kmse_st kmse_options_parse(struct kmse_options *options,
     }
     set_flags(options);
     KMSE_TRY(check_given(verb, options->given, argc - optind, why));
-    options->operand = optind < argc ? argv[optind] : NULL;
+    if (optind < argc) {
+        options->operand = argv[optind];
+        options->more_operands = &argv[optind + 1];
+        options->more_count = (size_t)(argc - optind - 1);
+    }
     return verb->check != NULL ? verb->check(options, why) : KMSE_OK;
 }
 
@@ -422,7 +511,7 @@ void kmse_options_help(const struct kmse_verb *verb)
             continue;
         repeated = repeated || is_repeated(&ROWS[row]);
         printf("%s  --%-15s %-13s %s\n",
-               verb->takes & (ROWS[row].bit - 1U) ? "" : "\n", ROWS[row].name,
+               verb->takes & (ROWS[row].bit - 1) ? "" : "\n", ROWS[row].name,
                ROWS[row].argument != NULL ? ROWS[row].argument : "",
                ROWS[row].help);
     }

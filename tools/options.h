@@ -8,36 +8,42 @@
 
 #include "keyring/keyfile.h"
 #include "kms/kms.h"
+#include "tools/tally.h"
 
-/* Which options a verb takes: in the order of their help. */
-enum kmse_option {
-    KMSE_OPTION_KEYS = 1 << 0,
-    KMSE_OPTION_MASTER_KEY = 1 << 1,
-    KMSE_OPTION_CONTEXT = 1 << 2,
-    KMSE_OPTION_ROTATE_AFTER = 1 << 3,
-    KMSE_OPTION_MAX_MESSAGES = 1 << 4,
-    KMSE_OPTION_MAX_BYTES = 1 << 5,
-    KMSE_OPTION_FROM_CIPHERTEXT = 1 << 6,
-    KMSE_OPTION_BLOB_CONTEXT = 1 << 7,
-    KMSE_OPTION_FROM_PLAINTEXT = 1 << 8,
-    KMSE_OPTION_ALL = 1 << 9,
-    KMSE_OPTION_IF_DUE = 1 << 10,
-    KMSE_OPTION_ACTIVE_IN = 1 << 11,
-    KMSE_OPTION_TO = 1 << 12,
-    KMSE_OPTION_ADD = 1 << 13,
-    KMSE_OPTION_DROP = 1 << 14,
-    KMSE_OPTION_VERSION = 1 << 15,
-    KMSE_OPTION_ROTATE = 1 << 16,
-    KMSE_OPTION_UNDO = 1 << 17,
-    KMSE_OPTION_YES = 1 << 18,
-    KMSE_OPTION_JSON = 1 << 19,
-    KMSE_OPTION_CONFIG = 1 << 20,
-    KMSE_OPTION_SOCKET = 1 << 21,
-    KMSE_OPTION_LIVE = 1 << 22,
-    KMSE_OPTION_ALL_VERSIONS = 1 << 23,
-    KMSE_OPTION_SIZE = 1 << 24,
-    KMSE_OPTION_BASE64 = 1 << 25,
-};
+/* Which options a verb takes: a set of bits, in the order of their help. */
+#define KMSE_OPTION(bit)            ((uint64_t)1 << (bit))
+#define KMSE_OPTION_KEYS            KMSE_OPTION(0)
+#define KMSE_OPTION_MASTER_KEY      KMSE_OPTION(1)
+#define KMSE_OPTION_CONTEXT         KMSE_OPTION(2)
+#define KMSE_OPTION_ROTATE_AFTER    KMSE_OPTION(3)
+#define KMSE_OPTION_MAX_MESSAGES    KMSE_OPTION(4)
+#define KMSE_OPTION_MAX_BYTES       KMSE_OPTION(5)
+#define KMSE_OPTION_FROM_CIPHERTEXT KMSE_OPTION(6)
+#define KMSE_OPTION_BLOB_CONTEXT    KMSE_OPTION(7)
+#define KMSE_OPTION_FROM_PLAINTEXT  KMSE_OPTION(8)
+#define KMSE_OPTION_ALL             KMSE_OPTION(9)
+#define KMSE_OPTION_IF_DUE          KMSE_OPTION(10)
+#define KMSE_OPTION_ACTIVE_IN       KMSE_OPTION(11)
+#define KMSE_OPTION_TO              KMSE_OPTION(12)
+#define KMSE_OPTION_ADD             KMSE_OPTION(13)
+#define KMSE_OPTION_DROP            KMSE_OPTION(14)
+#define KMSE_OPTION_VERSION         KMSE_OPTION(15)
+#define KMSE_OPTION_ROTATE          KMSE_OPTION(16)
+#define KMSE_OPTION_UNDO            KMSE_OPTION(17)
+#define KMSE_OPTION_YES             KMSE_OPTION(18)
+#define KMSE_OPTION_JSON            KMSE_OPTION(19)
+#define KMSE_OPTION_CONFIG          KMSE_OPTION(20)
+#define KMSE_OPTION_SOCKET          KMSE_OPTION(21)
+#define KMSE_OPTION_LIVE            KMSE_OPTION(22)
+#define KMSE_OPTION_ALL_VERSIONS    KMSE_OPTION(23)
+#define KMSE_OPTION_SIZE            KMSE_OPTION(24)
+#define KMSE_OPTION_BASE64          KMSE_OPTION(25)
+#define KMSE_OPTION_DESTROY_AFTER   KMSE_OPTION(26)
+#define KMSE_OPTION_CENSUS_FENCE    KMSE_OPTION(27)
+#define KMSE_OPTION_ENCODING        KMSE_OPTION(28)
+#define KMSE_OPTION_COLUMN          KMSE_OPTION(29)
+#define KMSE_OPTION_RECORD          KMSE_OPTION(30)
+#define KMSE_OPTION_FORGET          KMSE_OPTION(31)
 
 /* The table of verbs has one of these for each; one file a verb. */
 struct kmse_options;
@@ -46,8 +52,8 @@ struct kmse_verb {
     const char *operands; /* as in the usage line, "" if none */
     const char *summary;  /* one line */
     const char *details;  /* some more, or NULL */
-    unsigned takes;       /* enum kmse_option, or-ed */
-    unsigned needs;       /* those that must be given */
+    uint64_t takes;       /* KMSE_OPTION_..., or-ed */
+    uint64_t needs;       /* those that must be given */
     int operands_min, operands_max;
     /* Whether the options go together, or NULL: all do. */
     kmse_st (*check)(const struct kmse_options *options, struct kmse_why *why);
@@ -65,7 +71,7 @@ struct kmse_uris {
 /* A parsed command line. Strings are argv's. */
 struct kmse_options {
     bool help;
-    unsigned given; /* enum kmse_option, or-ed */
+    uint64_t given; /* KMSE_OPTION_..., or-ed */
     const char *keys;
     struct kmse_uris master_keys;
     struct kmse_kms_context context;
@@ -83,8 +89,13 @@ struct kmse_options {
     const char *socket;
     bool live;
     bool all_versions, base64;
-    size_t size;         /* KMSE_INDEX_SIZE_DEFAULT, if not given */
-    const char *operand; /* the first, or NULL */
+    size_t size; /* KMSE_INDEX_SIZE_DEFAULT, if not given */
+    enum kmse_encoding encoding;
+    const char *column;          /* of CSV: name or number */
+    const char *record, *forget; /* a census's scope */
+    const char *operand;         /* the first, or NULL */
+    char *const *more_operands;  /* and those after it */
+    size_t more_count;
 };
 
 /*

@@ -3,27 +3,17 @@
 #include "tools/verbs.h"
 
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "tools/common.h"
 
-enum { ANSWER_LEN = KMSE_KEY_NAME_MAX + 2 };
-
-/* Whoever types the key's name means that key. */
 static bool is_meant(const struct kmse_options *options)
 {
-    char answer[ANSWER_LEN] = "";
     kmse_tool_hint(options->undo
                        ? "key %s, version %u: all programs will use it again"
                        : "key %s, version %u: what it encrypted will not open"
                          " until revoke --undo",
                    options->operand, (unsigned)options->version);
-    fputs("Type the key's name to go on: ", stderr);
-    if (fgets(answer, sizeof(answer), stdin) == NULL)
-        return false;
-    answer[strcspn(answer, "\n")] = '\0';
-    return strcmp(answer, options->operand) == 0;
+    return kmse_tool_is_meant(options->operand);
 }
 
 static void print_result(const struct kmse_options *options, uint32_t number)
@@ -67,16 +57,12 @@ static int run(const struct kmse_options *options)
     return KMSE_EXIT_DONE;
 }
 
-/* A script that did not think of --yes must not hang, nor go on. */
 static kmse_st check(const struct kmse_options *options, struct kmse_why *why)
 {
     if (options->undo && options->rotate)
         return kmse_fail(why, KMSE_R_PARAMETER,
                          "--undo and --rotate: only one of them");
-    if (!options->yes && !isatty(STDIN_FILENO))
-        return kmse_fail(why, KMSE_R_PARAMETER,
-                         "standard input is no terminal: --yes is needed");
-    return KMSE_OK;
+    return kmse_tool_check_can_ask(options->yes, why);
 }
 
 const struct kmse_verb kmse_verb_revoke = {

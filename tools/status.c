@@ -2,6 +2,7 @@
 /* kms-envelope status: keys and their versions. No KMS is asked. */
 #include "tools/status.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,20 @@
 
 enum {
     NAME_WIDTH_MIN = 3,
-    ROTATION_LEN = sizeof("due in ") + KMSE_AGE_LEN,
+    ROTATION_LEN = sizeof("held for ") + KMSE_AGE_LEN,
     WARNING_LEN = 64,
 };
+
+/* Of one that is retired: until when it is held. */
+static void print_hold(char out[ROTATION_LEN], int64_t until_s, int64_t now_s)
+{
+    char left[KMSE_AGE_LEN];
+    kmse_age_print(left, until_s - now_s);
+    if (until_s > now_s)
+        snprintf(out, ROTATION_LEN, "held for %s", left);
+    else
+        snprintf(out, ROTATION_LEN, "held no more");
+}
 
 /* By policy; of the newest version alone, since the next follows that. */
 static void print_rotation(char out[ROTATION_LEN],
@@ -25,8 +37,12 @@ static void print_rotation(char out[ROTATION_LEN],
                            const struct kmse_version *version)
 {
     struct kmse_due due = kmse_usage_due(&status->usage, file, status->now_s);
+    int64_t held_s = kmse_keyfile_destroyable(file, version);
     char left[KMSE_AGE_LEN];
-    if (version != kmse_keyfile_newest(file) || due.state == KMSE_DUE_NEVER) {
+    if (held_s != 0) {
+        print_hold(out, held_s, status->now_s);
+    } else if (version != kmse_keyfile_newest(file)
+               || due.state == KMSE_DUE_NEVER) {
         snprintf(out, ROTATION_LEN, "-");
     } else if (kmse_due_is_now(&due)) {
         snprintf(out, ROTATION_LEN, "overdue");
@@ -61,6 +77,22 @@ static void print_version(const struct kmse_status *status,
         putchar('\n');
 }
 
+static void print_censuses(const struct kmse_keyfile *file)
+{
+    char taken[KMSE_TIME_LEN];
+    for (size_t i = 0; i < file->census_count; i++) {
+        const struct kmse_census_record *census = &file->censuses[i];
+        kmse_time_print(taken, census->taken_s);
+        printf("%s: census of %s, %s:", file->name, census->scope, taken);
+        for (size_t v = 0; v < census->found_count; v++)
+            printf("%s %" PRIu64 " of version %zu", v > 0 ? "," : "",
+                   census->found[v], v + 1);
+        if (census->other > 0)
+            printf(", %" PRIu64 " no messages", census->other);
+        putchar('\n');
+    }
+}
+
 static void print_table(const struct kmse_status *status)
 {
     struct kmse_keyfile *const *files = status->files;
@@ -81,6 +113,8 @@ static void print_table(const struct kmse_status *status)
             print_version(status, files[i], &files[i]->versions[v], name_width);
     }
     puts("* encrypts");
+    for (size_t i = 0; i < count; i++)
+        print_censuses(files[i]);
 }
 
 static void warn(const struct kmse_status *status,

@@ -24,6 +24,13 @@ static bool add_time(cJSON *object, const char *name, int64_t wall_s)
     return add_text(object, name, text);
 }
 
+/* JSON's null if the file does not say. */
+static bool add_time_or_null(cJSON *object, const char *name, int64_t wall_s)
+{
+    return wall_s != 0 ? add_time(object, name, wall_s)
+                       : cJSON_AddNullToObject(object, name) != NULL;
+}
+
 /* Exact beyond 2^53, where cJSON's own numbers are not. */
 static bool add_count(cJSON *object, const char *name, uint64_t count)
 {
@@ -76,7 +83,50 @@ static bool add_version(cJSON *versions, const struct kmse_keyfile *file,
            && add_time(object, "created", version->created_s)
            && add_time(object, "active-from", version->active_from_s)
            && add_count(object, "age-seconds", (uint64_t)age_s)
+           && add_time_or_null(object, "retired", version->retired_s)
+           && add_time_or_null(object, "held-until",
+                               kmse_keyfile_destroyable(file, version))
+           && add_time_or_null(object, "destroyed", version->destroyed_s)
            && add_masters(object, version) && add_copies(object, version);
+}
+
+static bool add_found(cJSON *object, const struct kmse_census_record *census)
+{
+    cJSON *found = cJSON_AddArrayToObject(object, "found");
+    bool ok = found != NULL;
+    for (size_t i = 0; ok && i < census->found_count; i++) {
+        cJSON *item = cJSON_CreateObject();
+        if (item == NULL || !cJSON_AddItemToArray(found, item)) {
+            cJSON_Delete(item);
+            return false;
+        }
+        ok = add_count(item, "version", i + 1)
+             && add_count(item, "rows", census->found[i]);
+    }
+    return ok;
+}
+
+static bool add_census(cJSON *list, const struct kmse_census_record *census)
+{
+    cJSON *object = cJSON_CreateObject();
+    if (object == NULL || !cJSON_AddItemToArray(list, object)) {
+        cJSON_Delete(object);
+        return false;
+    }
+    return add_text(object, "scope", census->scope)
+           && add_time(object, "taken", census->taken_s)
+           && add_text(object, "tool", census->tool)
+           && add_found(object, census)
+           && add_count(object, "other", census->other);
+}
+
+static bool add_censuses(cJSON *object, const struct kmse_keyfile *file)
+{
+    cJSON *list = cJSON_AddArrayToObject(object, "censuses");
+    bool ok = list != NULL;
+    for (size_t i = 0; ok && i < file->census_count; i++)
+        ok = add_census(list, &file->censuses[i]);
+    return ok;
 }
 
 static bool add_context(cJSON *object, const struct kmse_keyfile *file)
@@ -141,7 +191,12 @@ static bool add_key(cJSON *keys, const struct kmse_status *status,
                            file->policy.rotate_after_s)
               && add_due(object, status, file) && add_used(object, status, file)
               && add_count(object, "max-messages", file->policy.max_messages)
-              && add_count(object, "max-bytes", file->policy.max_bytes);
+              && add_count(object, "max-bytes", file->policy.max_bytes)
+              && add_count(object, "destroy-after-seconds",
+                           (uint64_t)kmse_policy_destroy_after(&file->policy))
+              && add_count(object, "census-fence-seconds",
+                           (uint64_t)kmse_policy_census_fence(&file->policy))
+              && add_censuses(object, file);
     cJSON *versions = ok ? cJSON_AddArrayToObject(object, "versions") : NULL;
     ok = versions != NULL;
     for (size_t i = 0; ok && i < file->version_count; i++)

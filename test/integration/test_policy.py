@@ -87,16 +87,17 @@ def test_create_takes_it(site):
 
 def test_it_is_changed_and_the_rest_stays(site):
     message = encrypt(site)
-    assert set_policy(site) == "emails: rotate-after never, max-messages none, max-bytes none\n"
+    ends = ", destroy-after 30d, census-fence 1m\n"
+    assert set_policy(site) == f"emails: rotate-after never, max-messages none, max-bytes none{ends}"
     assert (
         set_policy(site, "--rotate-after", "36h", "--max-bytes", "1000")
-        == "emails: rotate-after 36h, max-messages none, max-bytes 1000\n"
+        == f"emails: rotate-after 36h, max-messages none, max-bytes 1000{ends}"
     )
     assert file_policy(site) == {"max-bytes": 1000, "rotate-after": 36 * 3600}
     assert decrypt(site, encrypt(site)) == "anna", "the MAC is right"
     set_policy(site, "--max-messages", "7")
     set_policy(site, "--max-bytes", "none")
-    assert set_policy(site) == "emails: rotate-after 36h, max-messages 7, max-bytes none\n"
+    assert set_policy(site) == f"emails: rotate-after 36h, max-messages 7, max-bytes none{ends}"
     set_policy(site, "--rotate-after", "never", "--max-messages", "none")
     assert file_policy(site) == {}
     assert decrypt(site, message) == "anna"

@@ -10,7 +10,10 @@ import pytest
 
 from conftest import TOOL
 
-VERBS = ["create", "rotate", "rewrap", "policy", "revoke", "rotate-master", "status", "inspect", "index", "doctor"]
+VERBS = [
+    "create", "rotate", "rewrap", "policy", "revoke", "census", "retire", "undo", "destroy",
+    "rotate-master", "status", "inspect", "index", "doctor",
+]  # fmt: skip
 USAGE = 2
 
 
@@ -171,10 +174,11 @@ def test_status_is_a_table_or_json(site):
     assert list(orders) == [
         "name", "id", "created", "context", "rotate-after-seconds", "rotation-due", "rotation-due-in-seconds",
         "used",
-        "max-messages", "max-bytes", "versions",
+        "max-messages", "max-bytes", "destroy-after-seconds", "census-fence-seconds", "censuses", "versions",
     ]  # fmt: skip
     assert list(orders["versions"][1]) == [
-        "number", "state", "encrypts", "created", "active-from", "age-seconds", "master-keys", "copies",
+        "number", "state", "encrypts", "created", "active-from", "age-seconds", "retired", "held-until", "destroyed",
+        "master-keys", "copies",
     ]  # fmt: skip
     assert [version["encrypts"] for version in orders["versions"]] == [True, False]
     assert orders["versions"][0]["master-keys"] == [f"local:{site.master_key}"]

@@ -42,14 +42,17 @@ kmse_st kmse_csv_init(struct kmse_csv *csv, struct kmse_tally *tally,
 
 /* --- fields and rows ---------------------------------------------------- */
 
-static bool is_looked_at(const struct kmse_csv *csv)
+/* How much of this field is looked at: a name, a value's head, or nothing. */
+static size_t wanted_len(const struct kmse_csv *csv)
 {
-    return csv->column != NULL || csv->field == csv->wanted;
+    if (csv->column != NULL)
+        return sizeof(csv->head);
+    return csv->field == csv->wanted ? KMSE_HEAD_LEN : 0;
 }
 
 static void put(struct kmse_csv *csv, char c)
 {
-    if (is_looked_at(csv) && csv->head_len < sizeof(csv->head))
+    if (csv->head_len < wanted_len(csv))
         csv->head[csv->head_len] = c;
     csv->head_len++;
 }
@@ -153,7 +156,7 @@ static kmse_st take(struct kmse_csv *csv, char c, struct kmse_why *why)
 static const char *skip(const struct kmse_csv *csv, const char *at,
                         const char *end)
 {
-    if (is_looked_at(csv) && csv->head_len < sizeof(csv->head))
+    if (csv->head_len < wanted_len(csv))
         return at;
     if (csv->state == IN_QUOTES) {
         const char *quote = memchr(at, '"', (size_t)(end - at));

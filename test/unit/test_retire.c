@@ -221,6 +221,20 @@ static void a_successor_takes_over_when_it_is_made(void **state)
     assert_int_equal(state_of(1), KMSE_VERSION_RETIRED);
 }
 
+/* Nobody knows since when nothing is encrypted with it: the next one counts. */
+static void a_successor_that_is_revoked_does_not_count(void **state)
+{
+    (void)state;
+    uint32_t number = 0;
+    make_retirable();
+    wait_s(3600);
+    expect_done(kmse_rotation_revoke(with(), NAME, 2, true, &number, &why));
+    expect_said(retire(1), KMSE_R_STATE, "begins at");
+    wait_s(KMSE_CENSUS_FENCE_S);
+    expect_done(count(SCOPE, 0, 1000));
+    expect_done(retire(1));
+}
+
 static void every_scope_must_have_been_counted_since(void **state)
 {
     (void)state;
@@ -409,6 +423,7 @@ int main(void)
         RING_STORY(the_fence_is_past_at_its_second),
         RING_STORY(the_fence_is_the_policy_s),
         RING_STORY(a_successor_takes_over_when_it_is_made),
+        RING_STORY(a_successor_that_is_revoked_does_not_count),
         RING_STORY(every_scope_must_have_been_counted_since),
         RING_STORY(after_undo_another_census_is_needed),
         RING_STORY(there_are_versions_that_it_is_not_for),

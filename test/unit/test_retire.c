@@ -221,6 +221,17 @@ static void a_successor_takes_over_when_it_is_made(void **state)
     assert_int_equal(state_of(1), KMSE_VERSION_RETIRED);
 }
 
+static void the_first_successor_counts(void **state)
+{
+    (void)state;
+    ring_rotate(0);
+    wait_s(3600);
+    ring_rotate(0);
+    expect_done(count(SCOPE, 0, 0));
+    expect_said(retire(2), KMSE_R_STATE, "begins at");
+    expect_done(retire(1));
+}
+
 /* Nobody knows since when nothing is encrypted with it: the next one counts. */
 static void a_successor_that_is_revoked_does_not_count(void **state)
 {
@@ -423,6 +434,7 @@ int main(void)
         RING_STORY(the_fence_is_past_at_its_second),
         RING_STORY(the_fence_is_the_policy_s),
         RING_STORY(a_successor_takes_over_when_it_is_made),
+        RING_STORY(the_first_successor_counts),
         RING_STORY(a_successor_that_is_revoked_does_not_count),
         RING_STORY(every_scope_must_have_been_counted_since),
         RING_STORY(after_undo_another_census_is_needed),

@@ -125,7 +125,7 @@ sanitized_integration()
         /usr/bin/python3 -m pytest -q -n "$(nproc)" --dist loadfile -p no:cacheprovider \
         test/integration/test_aws_faults.py test/integration/test_guest.py \
         test/integration/test_agent.py test/integration/test_agent_life.py \
-        test/integration/test_revoke.py
+        test/integration/test_revoke.py test/integration/test_retire.py
 }
 
 # The releases of OpenSSL from 3.0 on: those that must be there, and those that

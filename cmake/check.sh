@@ -146,7 +146,8 @@ sanitized_integration()
     KMSE_BUILD=$PWD/build/$1 KMSE_GUEST_RUNS=36 stories $alone \
         && KMSE_BUILD=$PWD/build/$1 stories -n "$(nproc)" --dist loadfile \
             test/integration/test_agent.py \
-            test/integration/test_agent_life.py test/integration/test_revoke.py
+            test/integration/test_agent_life.py test/integration/test_revoke.py \
+            test/integration/test_retire.py
 }
 
 # The releases of OpenSSL from 3.0 on: those that must be there, and those that

@@ -241,7 +241,7 @@ kmse_st kmse_postgres_count(struct kmse_database *database,
 /* --- transactions ------------------------------------------------------- */
 
 struct running {
-    uint64_t oldest, next;
+    uint64_t number, oldest;
 };
 
 static void take_running(void *arg, const PGresult *line)
@@ -250,21 +250,29 @@ static void take_running(void *arg, const PGresult *line)
     *running = (struct running){number_of(line, 0), number_of(line, 1)};
 }
 
+/* A number of our own comes after that of all who have written by now. */
+static kmse_st ask_running(const struct postgres *p, struct running *running,
+                           bool with_number, struct kmse_why *why)
+{
+    struct kmse_sql sql = {0};
+    kmse_sql_add(&sql, "SELECT %s, txid_snapshot_xmin(txid_current_snapshot())",
+                 with_number ? "txid_current()" : "0::int8");
+    kmse_st st = ask(p, &sql, take_running, running, why);
+    kmse_sql_free(&sql);
+    return st;
+}
+
 kmse_st kmse_postgres_has_settled(struct kmse_database *database,
                                   uint64_t *mark, bool *settled,
                                   struct kmse_why *why)
 {
     const struct postgres *p = (const struct postgres *)database;
     struct running running = {0};
-    struct kmse_sql sql = {0};
-    kmse_sql_add(&sql, "SELECT txid_snapshot_xmin(s), txid_snapshot_xmax(s)"
-                       " FROM txid_current_snapshot() AS s");
-    kmse_st st = ask(p, &sql, take_running, &running, why);
-    kmse_sql_free(&sql);
-    if (!kmse_is_ok(st))
-        return st;
-    if (*mark == 0)
-        *mark = running.next;
+    if (*mark == 0) {
+        KMSE_TRY(ask_running(p, &running, true, why));
+        *mark = running.number;
+    }
+    KMSE_TRY(ask_running(p, &running, false, why));
     *settled = running.oldest >= *mark;
     return KMSE_OK;
 }

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "test" / "integration"))
 
 # pylint: disable=wrong-import-position
-from conftest import BUILD, Site  # noqa: E402
+from conftest import BUILD, TOOL, Site  # noqa: E402
 from database_site import DatabaseSite, Postgres, Sqlite  # noqa: E402
 
 FLOOR = BUILD / "bench" / "reencrypt_floor"
@@ -92,6 +92,32 @@ def measure(database, count, rounds, jobs, fillfactor):
     )
 
 
+def measure_census(database, count, rounds):
+    """kms-envelope census, all of the program, against a count that reads the same column."""
+
+    def floor():
+        begin = time.monotonic()
+        assert database.run("SELECT count(email) FROM users") == [(count,)]
+        return time.monotonic() - begin
+
+    def ours():
+        words = (TOOL, "census", "--keys", database.site.keys, "--database", database.server.url)
+        words += ("--table", "users", "--column", "email", "--key", "emails")
+        return count / timed(words, count, f"{count} of version 2", env=database.site.environment)
+
+    took = {floor: [], ours: []}
+    for number in range(4 * rounds + 1):
+        for candidate in (floor, ours) if number % 2 == 0 else (ours, floor):
+            took[candidate].append(candidate())
+    ratios = sorted(a / b for a, b in zip(took[ours][1:], took[floor][1:]))
+    print(
+        f"{database.server.name:<11} count {1000 * statistics.median(took[floor]):6.0f} ms"
+        f"  census {1000 * statistics.median(took[ours]):6.0f} ms"
+        f"  ratio {statistics.median(ratios):.3f}  ({ratios[0]:.3f} - {ratios[-1]:.3f})",
+        flush=True,
+    )
+
+
 def bench(make, numbers):
     count, rounds, jobs, fillfactor = numbers
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as server_folder:
@@ -103,6 +129,10 @@ def bench(make, numbers):
             load(database, count)
             site.rotate()
             measure(database, count, rounds, jobs, fillfactor)
+            database.reencrypt()
+            if not isinstance(server, Sqlite):
+                database.run("VACUUM ANALYZE users")
+            measure_census(database, count, rounds)
         finally:
             database.close()
             if isinstance(server, Postgres):

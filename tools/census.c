@@ -13,18 +13,14 @@
 #include <cjson/cJSON.h>
 
 #include "keyring/retire.h"
-#include "tools/common.h"
-#include "tools/tally.h"
+#include "tools/census.h"
 #include "tools/walk.h"
 
-/* What is counted, how, and since when. */
 struct census {
     const struct kmse_options *options;
     enum kmse_encoding encoding;
     const char *column; /* of CSV: name or number; NULL: none */
-    struct kmse_keyfile *file;
-    struct kmse_version_tally tally;
-    int64_t taken_s;
+    struct kmse_count count;
 };
 
 /* --- reading files ------------------------------------------------------ */
@@ -56,7 +52,7 @@ static kmse_st count_binary(void *arg, int fd, const char *path,
     size_t len = 0;
     KMSE_TRY(read_some(fd, path, tag, sizeof(tag), &len, why));
     if (len > 0)
-        kmse_version_tally_add(&census->tally, tag, len);
+        kmse_version_tally_add(&census->count.tally, tag, len);
     return KMSE_OK;
 }
 
@@ -80,13 +76,13 @@ static kmse_st count_text(void *arg, int fd, const char *path,
     enum { BUFFER_LEN = 1 << 16 };
     struct census *census = arg;
     uint8_t buffer[BUFFER_LEN];
-    struct kmse_lines lines = {.tally = &census->tally,
+    struct kmse_lines lines = {.tally = &census->count.tally,
                                .encoding = census->encoding};
     struct kmse_csv csv;
     bool is_csv = census->column != NULL;
     size_t len = 1;
     if (is_csv)
-        KMSE_TRY(kmse_csv_init(&csv, &census->tally, census->encoding,
+        KMSE_TRY(kmse_csv_init(&csv, &census->count.tally, census->encoding,
                                census->column, why));
     while (len > 0) {
         struct kmse_why of_text = {""};
@@ -109,46 +105,11 @@ static kmse_st count_all(struct census *census, struct kmse_why *why)
     return KMSE_OK;
 }
 
-/* --- recording ---------------------------------------------------------- */
-
-/* Versions that the key does not have are told as one, the highest. */
-static kmse_st record(const struct census *census, struct kmse_why *why)
-{
-    const struct kmse_version_tally *tally = &census->tally;
-    char tool[KMSE_CENSUS_TOOL_MAX];
-    struct kmse_session session = {0};
-    struct kmse_version_count *counts =
-        calloc(tally->version_count + 1, sizeof(*counts));
-    if (counts == NULL)
-        return KMSE_ERR(KMSE_R_MEMORY);
-    for (size_t i = 0; i < tally->version_count; i++)
-        counts[i] =
-            (struct kmse_version_count){(uint32_t)i + 1, tally->counts[i]};
-    counts[tally->version_count] =
-        (struct kmse_version_count){tally->unknown_version, tally->unknown};
-    snprintf(tool, sizeof(tool), "kms-envelope %s", kmse_release);
-    const struct kmse_census found = {
-        .scope = census->options->record,
-        .tool = tool,
-        .taken_s = census->taken_s,
-        .counts = counts,
-        .count_count = tally->version_count + 1,
-        .other = tally->other,
-    };
-    kmse_st st = kmse_session_open(&session, census->options->keys, why);
-    if (kmse_is_ok(st))
-        st = kmse_rotation_record_census(&session.rotation,
-                                         census->options->operand, &found, why);
-    kmse_session_close(&session);
-    free(counts);
-    return st;
-}
-
 /* --- printing ----------------------------------------------------------- */
 
 static void print_table(const struct census *census)
 {
-    const struct kmse_version_tally *tally = &census->tally;
+    const struct kmse_version_tally *tally = &census->count.tally;
     const char *name = census->options->operand;
     for (size_t i = 0; i < tally->version_count; i++)
         printf("%s: version %zu: %" PRIu64 "\n", name, i + 1, tally->counts[i]);
@@ -159,45 +120,16 @@ static void print_table(const struct census *census)
         printf("%s: no messages: %" PRIu64 "\n", name, tally->other);
 }
 
-static bool add_count(cJSON *object, const char *name, uint64_t count)
-{
-    char text[24];
-    snprintf(text, sizeof(text), "%" PRIu64, count);
-    return cJSON_AddRawToObject(object, name, text) != NULL;
-}
-
-static bool add_versions(cJSON *root, const struct census *census)
-{
-    cJSON *list = cJSON_AddArrayToObject(root, "versions");
-    bool ok = list != NULL;
-    for (size_t i = 0; ok && i < census->tally.version_count; i++) {
-        const struct kmse_version *version = &census->file->versions[i];
-        cJSON *object = cJSON_CreateObject();
-        if (object == NULL || !cJSON_AddItemToArray(list, object)) {
-            cJSON_Delete(object);
-            return false;
-        }
-        ok = add_count(object, "number", version->number)
-             && cJSON_AddStringToObject(object, "state",
-                                        kmse_version_state_name(version->state))
-                    != NULL
-             && add_count(object, "rows", census->tally.counts[i]);
-    }
-    return ok;
-}
-
 /* These names are an interface: never changed. */
 static bool add_all(cJSON *root, const struct census *census, bool recorded)
 {
     char taken[KMSE_TIME_LEN];
-    kmse_time_print(taken, census->taken_s);
+    kmse_time_print(taken, census->count.taken_s);
     return cJSON_AddStringToObject(root, "key", census->options->operand)
                != NULL
            && cJSON_AddStringToObject(root, "taken", taken) != NULL
            && cJSON_AddBoolToObject(root, "recorded", recorded) != NULL
-           && add_versions(root, census)
-           && add_count(root, "unknown-versions", census->tally.unknown)
-           && add_count(root, "other", census->tally.other);
+           && kmse_count_add_json(root, &census->count);
 }
 
 static kmse_st print_json(const struct census *census, bool recorded)
@@ -219,12 +151,20 @@ static kmse_st print_json(const struct census *census, bool recorded)
 static kmse_st take_census(struct census *census, struct kmse_why *why)
 {
     const struct kmse_options *options = census->options;
-    KMSE_TRY(kmse_keyfile_read(&census->file, options->keys, options->operand,
-                               NULL, why));
-    KMSE_TRY(
-        kmse_version_tally_init(&census->tally, census->file->version_count));
-    census->taken_s = kmse_clock_system.wall_s(kmse_clock_system.arg);
+    census->count.key = options->operand;
+    census->count.scope = options->record;
+    KMSE_TRY(kmse_count_init(&census->count, options->keys, why));
     return count_all(census, why);
+}
+
+static kmse_st record(const struct census *census, struct kmse_why *why)
+{
+    struct kmse_session session = {0};
+    kmse_st st = kmse_session_open(&session, census->options->keys, why);
+    if (kmse_is_ok(st))
+        st = kmse_count_record(&census->count, &session, why);
+    kmse_session_close(&session);
+    return st;
 }
 
 /* A column of CSV is text: base64, unless hex was said. */
@@ -272,8 +212,7 @@ static int count(const struct kmse_options *options)
         else if (!kmse_is_ok(print_json(&census, recorded)) && kmse_is_ok(st))
             st = KMSE_ERR(KMSE_R_MEMORY);
     }
-    kmse_version_tally_wipe(&census.tally);
-    kmse_keyfile_free(census.file);
+    kmse_count_wipe(&census.count);
     if (!kmse_is_ok(st))
         return kmse_tool_fail(st, &why);
     if (recorded)
@@ -296,41 +235,91 @@ static int forget(const struct kmse_options *options)
     return KMSE_EXIT_DONE;
 }
 
-static int run(const struct kmse_options *options)
+/* What is counted is in a database, as a job says it. */
+static bool has_job(const struct kmse_options *options)
 {
-    return options->forget != NULL ? forget(options) : count(options);
+    for (size_t i = 0; i < options->job_word_count; i++) {
+        const char *name = options->job_words[i].name;
+        if (strcmp(name, "database") == 0 || strcmp(name, "table") == 0)
+            return true;
+    }
+    return options->job_file != NULL;
 }
 
-static kmse_st check(const struct kmse_options *options, struct kmse_why *why)
+static int run(const struct kmse_options *options)
+{
+    if (options->forget != NULL)
+        return forget(options);
+    return has_job(options) ? kmse_census_database(options) : count(options);
+}
+
+static kmse_st check_files(const struct kmse_options *options,
+                           struct kmse_why *why)
 {
     struct kmse_csv csv;
-    if (options->forget != NULL
-        && (options->record != NULL || options->more_count > 0))
-        return kmse_fail(why, KMSE_R_PARAMETER,
-                         "--forget: nothing is counted, give no PATH");
-    if (options->forget == NULL && options->more_count == 0)
-        return kmse_fail(why, KMSE_R_PARAMETER, "PATH is missing");
     struct census census = {.options = options};
+    if (options->operand == NULL)
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "NAME PATH... is missing, or --database URL");
+    if (options->more_count == 0)
+        return kmse_fail(why, KMSE_R_PARAMETER, "PATH is missing");
+    if (options->record != NULL && options->record[0] == '\0')
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "--record: SCOPE is missing: say in words what these "
+                         "files are");
     KMSE_TRY(read_words(&census, why));
     if (census.column == NULL)
         return KMSE_OK;
     return kmse_csv_init(&csv, NULL, census.encoding, census.column, why);
 }
 
+/* A database says by itself what was counted: nothing takes its place. */
+static kmse_st check_job(const struct kmse_options *options,
+                         struct kmse_why *why)
+{
+    if (options->operand != NULL)
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "%.300s: a job has tables: the key is --key NAME",
+                         options->operand);
+    if (options->record != NULL && options->record[0] != '\0')
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "--record %s: of a database it takes no words, table, "
+                         "column and database are the scope",
+                         options->record);
+    return KMSE_OK;
+}
+
+static kmse_st check(const struct kmse_options *options, struct kmse_why *why)
+{
+    if (options->forget == NULL && has_job(options))
+        return check_job(options, why);
+    if (options->keys == NULL)
+        return kmse_fail(why, KMSE_R_PARAMETER, "--keys DIR is missing");
+    if (options->forget == NULL)
+        return check_files(options, why);
+    if (options->operand == NULL)
+        return kmse_fail(why, KMSE_R_PARAMETER, "NAME is missing");
+    if (options->record != NULL || options->more_count > 0)
+        return kmse_fail(why, KMSE_R_PARAMETER,
+                         "--forget: nothing is counted, give no PATH");
+    return KMSE_OK;
+}
+
 const struct kmse_verb kmse_verb_census = {
     .name = "census",
-    .operands = "NAME PATH...",
+    .operands = "[NAME PATH...]",
     .summary = "count the messages of each version",
     .details = "Each file at or below a PATH is one message; with --encoding"
-               " base64 or hex it has\none a line; with --column it is CSV."
-               " Only the first bytes of a message are looked\nat: no KMS is"
-               " needed, and nothing verified. With --record, the key file"
-               " keeps what\nwas found, which retire needs: under the same"
-               " words it takes the place of the last\none.",
+               " base64 or hex it has\none a line; with --column it is CSV, and"
+               " that is the column's name or number.\nWith --database or --job"
+               " columns are counted in SQL, as reencrypt takes them.\nOnly the"
+               " first bytes of a message are looked at: no KMS is needed, and"
+               " nothing\nverified. With --record, the key file keeps what was"
+               " found, which retire needs:\nof the same scope it takes the"
+               " place of the last one. Of files, SCOPE says it.",
     .takes = KMSE_OPTION_KEYS | KMSE_OPTION_JSON | KMSE_OPTION_JOB
              | KMSE_OPTION_RECORD | KMSE_OPTION_FORGET,
-    .needs = KMSE_OPTION_KEYS,
-    .operands_min = 1,
+    .operands_min = 0,
     .operands_max = INT_MAX,
     .check = check,
     .run = run,

@@ -133,13 +133,13 @@ kmse_st kmse_tool_read_settings(struct kmse_aws_options *options,
     return st;
 }
 
-static const char *find_folder(const struct kmse_cnf *cnf)
+static const char *find_value(const struct kmse_cnf *cnf, const char *name)
 {
     for (size_t i = 0; i < kmse_cnf_provider_count(cnf); i++) {
         const struct kmse_cnf_provider *provider = kmse_cnf_provider(cnf, i);
-        const char *folder = kmse_cnf_value(provider, KMSE_CONF_KEYS);
-        if (kmse_cnf_is_ours(provider) && folder != NULL)
-            return folder;
+        const char *value = kmse_cnf_value(provider, name);
+        if (kmse_cnf_is_ours(provider) && value != NULL)
+            return value;
     }
     return NULL;
 }
@@ -148,7 +148,7 @@ kmse_st kmse_tool_configured_folder(char **folder, struct kmse_why *why)
 {
     struct kmse_cnf *cnf = NULL;
     KMSE_TRY(kmse_cnf_open(&cnf, NULL, why));
-    const char *found = find_folder(cnf);
+    const char *found = find_value(cnf, KMSE_CONF_KEYS);
     kmse_st st = KMSE_OK;
     if (found == NULL)
         st = kmse_fail(why, KMSE_R_CONFIG_KEYS_FOLDER,
@@ -158,6 +158,19 @@ kmse_st kmse_tool_configured_folder(char **folder, struct kmse_why *why)
         st = KMSE_ERR(KMSE_R_MEMORY);
     kmse_cnf_close(cnf);
     return st;
+}
+
+kmse_st kmse_tool_configured_key(char **name)
+{
+    struct kmse_cnf *cnf = NULL;
+    *name = NULL;
+    if (!kmse_is_ok(kmse_cnf_open(&cnf, NULL, NULL)))
+        return KMSE_OK;
+    const char *found = find_value(cnf, KMSE_CONF_DEFAULT_KEY);
+    if (found != NULL)
+        *name = strdup(found);
+    kmse_cnf_close(cnf);
+    return found == NULL || *name != NULL ? KMSE_OK : KMSE_ERR(KMSE_R_MEMORY);
 }
 
 /* --- one run ------------------------------------------------------------ */

@@ -68,5 +68,7 @@ const char *kmse_cnf_value(const struct kmse_cnf_provider *provider,
  */
 kmse_st kmse_tool_configured_folder(char **folder,
                                     struct kmse_why *why) KMSE_MUST_CHECK;
+/* Its default-key, or NULL; the caller frees *name. */
+kmse_st kmse_tool_configured_key(char **name) KMSE_MUST_CHECK;
 
 #endif

@@ -289,6 +289,9 @@ static kmse_st take_scope(const char **scope, const char *option,
 static kmse_st take_record(struct kmse_options *options, const char *value,
                            struct kmse_why *why)
 {
+    options->record = "";
+    if (value == NULL)
+        return KMSE_OK;
     return take_scope(&options->record, "--record", value, why);
 }
 
@@ -393,12 +396,29 @@ static const struct option_row ROWS[] = {
     {KMSE_OPTION_CENSUS_FENCE, "census-fence", "TIME",
      "what a census waits for, after a rotation; 1m by default",
      take_census_fence},
-    {KMSE_OPTION_RECORD, "record", "SCOPE",
-     "in the key file, as the census of what these words say", take_record},
+    {KMSE_OPTION_RECORD, "record", "[SCOPE]",
+     "in the key file, as the census of what SCOPE says in words", take_record},
     {KMSE_OPTION_FORGET, "forget", "SCOPE",
      "the census of what is not there any more", take_forget},
 };
 enum { ROW_COUNT = sizeof(ROWS) / sizeof(ROWS[0]), HELP_VALUE = ROW_COUNT };
+
+static int argument_kind(const char *argument)
+{
+    if (argument == NULL)
+        return no_argument;
+    return argument[0] == '[' ? optional_argument : required_argument;
+}
+
+/* A word of its own may be the argument that need not be there. */
+static const char *argument_of(const struct option_row *row, int argc,
+                               char **argv)
+{
+    bool may_follow = argument_kind(row->argument) == optional_argument
+                      && optarg == NULL && optind < argc
+                      && argv[optind][0] != '-';
+    return may_follow ? argv[optind++] : optarg;
+}
 
 /* getopt's table of the options that this verb takes; val is the row. */
 static void list_options(struct option out[ROW_COUNT + 2],
@@ -410,9 +430,7 @@ static void list_options(struct option out[ROW_COUNT + 2],
         if ((verb->takes & ROWS[row].bit) == 0)
             continue;
         out[count++] = (struct option){
-            ROWS[row].name,
-            ROWS[row].argument != NULL ? required_argument : no_argument, NULL,
-            row};
+            ROWS[row].name, argument_kind(ROWS[row].argument), NULL, row};
     }
     out[count] = (struct option){0};
 }
@@ -465,7 +483,8 @@ kmse_st kmse_options_parse(struct kmse_options *options,
         }
         options->given |= ROWS[row].bit;
         if (ROWS[row].take != NULL)
-            KMSE_TRY(ROWS[row].take(options, optarg, why));
+            KMSE_TRY(ROWS[row].take(options,
+                                    argument_of(&ROWS[row], argc, argv), why));
         else if (ROWS[row].bit == KMSE_OPTION_JOB)
             KMSE_TRY(take_job_word(options, ROWS[row].name, optarg, why));
     }

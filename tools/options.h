@@ -101,9 +101,10 @@ struct kmse_options {
     struct kmse_job_word job_words[KMSE_JOB_WORDS_MAX];
     size_t job_word_count;
     bool dry_run, verify;
-    const char *record, *forget; /* a census's scope */
-    const char *operand;         /* the first, or NULL */
-    char *const *more_operands;  /* and those after it */
+    /* A census's scope; record "": of the columns that are counted. */
+    const char *record, *forget;
+    const char *operand;        /* the first, or NULL */
+    char *const *more_operands; /* and those after it */
     size_t more_count;
 };
 

@@ -32,19 +32,25 @@ static bool is_format(uint8_t byte)
            || byte == KMSE_FORMAT_SIV;
 }
 
-void kmse_version_tally_add(struct kmse_version_tally *tally,
-                            const uint8_t *head, size_t len)
+static void add(struct kmse_version_tally *tally, const uint8_t *head,
+                size_t len, uint64_t rows)
 {
     uint32_t version = len < KMSE_TAG_BYTES ? 0 : kmse_load_be24(head + 1);
     if (version == 0 || !is_format(head[0])) {
-        tally->other++;
+        tally->other += rows;
     } else if (version <= tally->version_count) {
-        tally->counts[version - 1]++;
+        tally->counts[version - 1] += rows;
     } else {
-        tally->unknown++;
+        tally->unknown += rows;
         if (version > tally->unknown_version)
             tally->unknown_version = version;
     }
+}
+
+void kmse_version_tally_add(struct kmse_version_tally *tally,
+                            const uint8_t *head, size_t len)
+{
+    add(tally, head, len, 1);
 }
 
 static int hex_digit(char c)
@@ -77,9 +83,9 @@ static size_t hex_prefix(const char *head, size_t len)
     return has_one ? 2 : 0;
 }
 
-void kmse_version_tally_add_text(struct kmse_version_tally *tally,
-                                 enum kmse_encoding encoding, const char *head,
-                                 size_t len)
+static void add_text(struct kmse_version_tally *tally,
+                     enum kmse_encoding encoding, const char *head, size_t len,
+                     uint64_t rows)
 {
     bool is_hex = encoding == KMSE_ENCODING_HEX;
     const unsigned bits = is_hex ? 4 : 6, wanted = 8 * KMSE_TAG_BYTES;
@@ -94,11 +100,35 @@ void kmse_version_tally_add_text(struct kmse_version_tally *tally,
         value = value << bits | (uint64_t)digit;
     }
     if (have < wanted) {
-        tally->other++;
+        tally->other += rows;
         return;
     }
     kmse_store_be32(tag, (uint32_t)(value >> (have - wanted)));
-    kmse_version_tally_add(tally, tag, sizeof(tag));
+    add(tally, tag, sizeof(tag), rows);
+}
+
+void kmse_version_tally_add_text(struct kmse_version_tally *tally,
+                                 enum kmse_encoding encoding, const char *head,
+                                 size_t len)
+{
+    add_text(tally, encoding, head, len, 1);
+}
+
+void kmse_version_tally_add_rows(struct kmse_version_tally *tally,
+                                 enum kmse_encoding encoding,
+                                 const uint8_t *head, size_t len, uint64_t rows)
+{
+    char text[KMSE_HEAD_LEN];
+    size_t text_len = 0;
+    if (encoding == KMSE_ENCODING_BINARY) {
+        add(tally, head, len, rows);
+        return;
+    }
+    for (size_t i = 0; i < len && text_len < sizeof(text); i++) {
+        if (head[i] == '\0' || strchr(" \t\r\n", head[i]) == NULL)
+            text[text_len++] = (char)head[i];
+    }
+    add_text(tally, encoding, text, text_len, rows);
 }
 
 /* --- lines -------------------------------------------------------------- */

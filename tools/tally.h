@@ -19,6 +19,7 @@
 enum {
     KMSE_TAG_BYTES = 4, /* format and version */
     KMSE_HEAD_LEN = 10, /* of the text that has them: "\\x" and 8 digits */
+    KMSE_HEAD_LOOK_LEN = 32,
 };
 
 struct kmse_version_tally {
@@ -40,6 +41,16 @@ void kmse_version_tally_add(struct kmse_version_tally *tally,
 void kmse_version_tally_add_text(struct kmse_version_tally *tally,
                                  enum kmse_encoding encoding, const char *head,
                                  size_t len);
+
+/*
+ * So many values that begin alike, as a database has counted them: the first
+ * KMSE_HEAD_LOOK_LEN bytes of one. Line ends and blanks before and in base64
+ * and hex are passed over, as a reader of them does.
+ */
+void kmse_version_tally_add_rows(struct kmse_version_tally *tally,
+                                 enum kmse_encoding encoding,
+                                 const uint8_t *head, size_t len,
+                                 uint64_t rows);
 
 /*
  * A text, a value a line; fed in pieces of any length. Empty lines are passed

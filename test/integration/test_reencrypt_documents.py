@@ -6,6 +6,7 @@ import re
 
 from conftest import BUILD, ROOT
 from database_site import Application, DatabaseSite, Sqlite
+from test_retire import DAY_S, later
 
 TEXT = (ROOT / "docs" / "reencrypt.md").read_text()
 KEY = "customer-emails"
@@ -47,9 +48,16 @@ def test_the_document_is_true(site):
     (job,) = re.findall(r"^```ini\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
     (site.folder / "job.cnf").write_text(job)
     environment = {**site.environment, "PATH": f"{BUILD}:{site.environment['PATH']}"}
-    dry, done, of_job = [site.ok("sh", "-eu", "-c", block, env=environment).decode() for block in blocks()]
-    printed = re.findall(r"^    (users\.email: .*)$", TEXT, flags=re.MULTILINE)
-    assert (dry.splitlines() + done.splitlines())[1:] == printed
+    waits = [0, 0, 0, 3600, 0, 30 * DAY_S]
+    out = []
+    for wait, block in zip(waits, blocks(), strict=True):
+        later(site, wait, KEY)
+        out.append(site.ok("sh", "-eu", "-c", block, env=environment).decode())
+    dry, done, of_job, counted, retired, destroyed = out
+    printed = re.findall(r"^    ((?:users\.email|phones\.number|customer-emails): .*)$", TEXT, flags=re.MULTILINE)
+    told = "".join((dry, done, counted, retired, destroyed)).splitlines()
+    assert told[1:-3] + told[-1:] == printed, "the second census is the first once more"
+    assert told[-3:-1] == counted.splitlines()
     events = [json.loads(line) for line in of_job.splitlines()]
     assert [(event["event"], event["column"], event["reencrypted"]) for event in events] == [
         ("done", "users.email", 0), ("done", "phones.number", ROWS),

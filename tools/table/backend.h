@@ -25,6 +25,11 @@ struct kmse_backend {
                      struct kmse_why *why);
     kmse_st (*reread)(struct kmse_database *database, struct kmse_rows *rows,
                       struct kmse_why *why);
+    kmse_st (*count)(struct kmse_database *database, struct kmse_heads *heads,
+                     struct kmse_why *why);
+    /* NULL: it has always settled. */
+    kmse_st (*has_settled)(struct kmse_database *database, uint64_t *mark,
+                           bool *settled, struct kmse_why *why);
 };
 
 struct kmse_database {

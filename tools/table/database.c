@@ -119,6 +119,30 @@ kmse_st kmse_database_reread(struct kmse_database *database,
     return database->backend->reread(database, rows, why);
 }
 
+kmse_st kmse_database_count(struct kmse_database *database,
+                            struct kmse_heads *heads, struct kmse_why *why)
+{
+    if (heads->encoding == KMSE_ENCODING_BINARY && !database->table.is_binary)
+        return kmse_fail(
+            why, KMSE_R_DATABASE,
+            "%s.%s is of type %s, which has no bytes: its encoding "
+            "is base64 or hex",
+            database->column.table, database->column.column,
+            database->table.type);
+    heads->nulls = 0;
+    return database->backend->count(database, heads, why);
+}
+
+kmse_st kmse_database_has_settled(struct kmse_database *database,
+                                  uint64_t *mark, bool *settled,
+                                  struct kmse_why *why)
+{
+    *settled = true;
+    if (database->backend->has_settled == NULL)
+        return KMSE_OK;
+    return database->backend->has_settled(database, mark, settled, why);
+}
+
 /* --- what backends share ------------------------------------------------ */
 
 void kmse_table_wipe(struct kmse_table *table)
@@ -128,6 +152,7 @@ void kmse_table_wipe(struct kmse_table *table)
         free(table->keys[i].type);
     }
     free(table->type);
+    free(table->place);
     *table = (struct kmse_table){0};
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "table/encoding.h"
 #include "table/rows.h"
 
 /*
@@ -44,6 +45,9 @@ struct kmse_table {
     bool is_binary;          /* the column is for bytes, not for text */
     uint64_t estimated_rows; /* of the whole table, for showing progress */
     bool many_writers;       /* connections that write at once are of use */
+    /* Which database this is, whoever asks: without user and options. */
+    char *place;
+    bool is_replica; /* what was written elsewhere may not be here yet */
 };
 
 /* No connection is made before kmse_database_open_column. url: see SCHEMES. */
@@ -98,5 +102,34 @@ kmse_st kmse_database_write(struct kmse_database *database,
 kmse_st kmse_database_reread(struct kmse_database *database,
                              struct kmse_rows *rows,
                              struct kmse_why *why) KMSE_MUST_CHECK;
+
+/*
+ * Values by how they begin, counted by the database: add is called for each
+ * beginning, some of them perhaps several times. It gets what encoding needs to
+ * tell a tag, or more; nulls is what is NULL besides.
+ */
+struct kmse_heads {
+    enum kmse_encoding encoding; /* not KMSE_ENCODING_AUTO */
+    uint32_t newest;             /* the version that most rows may be of */
+    void (*add)(void *arg, const uint8_t *head, size_t len, uint64_t rows);
+    void *arg;
+    uint64_t nulls;
+};
+/*
+ * All rows of the column and its where, as they are at one moment. On failure
+ * what was added is of no use.
+ */
+kmse_st kmse_database_count(struct kmse_database *database,
+                            struct kmse_heads *heads,
+                            struct kmse_why *why) KMSE_MUST_CHECK;
+
+/*
+ * Whether all transactions that had written when *mark was 0 have ended, so
+ * that a count sees what they wrote. *mark is for the next call. Databases with
+ * one writer at a time have always settled.
+ */
+kmse_st kmse_database_has_settled(struct kmse_database *database,
+                                  uint64_t *mark, bool *settled,
+                                  struct kmse_why *why) KMSE_MUST_CHECK;
 
 #endif

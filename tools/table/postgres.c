@@ -137,8 +137,8 @@ static void postgres_disconnect(struct kmse_database *database)
     kmse_table_name_free(&p->name);
 }
 
-static kmse_st execute(const struct postgres *p, const char *sql,
-                       struct kmse_why *why)
+kmse_st kmse_postgres_execute(const struct postgres *p, const char *sql,
+                              struct kmse_why *why)
 {
     PGresult *result = PQexec(p->connection, sql);
     kmse_st st = check_result(p, result, why);
@@ -184,7 +184,7 @@ static kmse_st open_connection(struct postgres *p, struct kmse_why *why)
     if (PQstatus(p->connection) != CONNECTION_OK)
         return failed_connection(p, why);
     PQsetNoticeReceiver(p->connection, take_notice, NULL);
-    return execute(p, SETTINGS, why);
+    return kmse_postgres_execute(p, SETTINGS, why);
 }
 
 static kmse_st postgres_connect(struct kmse_database *database,
@@ -476,4 +476,6 @@ const struct kmse_backend kmse_backend_postgres = {
     .read = postgres_read,
     .write = postgres_write,
     .reread = postgres_reread,
+    .count = kmse_postgres_count,
+    .has_settled = kmse_postgres_has_settled,
 };

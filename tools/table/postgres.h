@@ -44,4 +44,15 @@ kmse_st kmse_postgres_prepare(struct postgres *p,
 kmse_st kmse_postgres_failed(const struct postgres *p, const PGresult *result,
                              struct kmse_why *why) KMSE_MUST_CHECK;
 
+/* A statement without parameters and lines. */
+kmse_st kmse_postgres_execute(const struct postgres *p, const char *sql,
+                              struct kmse_why *why) KMSE_MUST_CHECK;
+
+kmse_st kmse_postgres_count(struct kmse_database *database,
+                            struct kmse_heads *heads,
+                            struct kmse_why *why) KMSE_MUST_CHECK;
+kmse_st kmse_postgres_has_settled(struct kmse_database *database,
+                                  uint64_t *mark, bool *settled,
+                                  struct kmse_why *why) KMSE_MUST_CHECK;
+
 #endif

@@ -33,15 +33,27 @@ static bool is_true(const PGresult *result, int line, int column)
 
 static const char TABLE[] =
     "SELECT c.oid, c.relkind IN ('r', 'p'), greatest(c.reltuples, 0)::int8,"
-    " current_setting('transaction_read_only') = 'on', current_user"
+    " current_setting('transaction_read_only') = 'on',"
+    " pg_catalog.pg_is_in_recovery()"
     " FROM pg_catalog.pg_class c"
     " WHERE c.oid = pg_catalog.to_regclass($1)";
+
+/* Whoever connects, and with whatever options. */
+static kmse_st tell_place(struct postgres *p)
+{
+    struct kmse_sql place = {0};
+    const char *host = PQhost(p->connection);
+    kmse_sql_add(&place, "postgresql://%s:%s/%s", host != NULL ? host : "",
+                 PQport(p->connection), PQdb(p->connection));
+    p->base.table.place = place.text;
+    return kmse_sql_check(&place);
+}
 
 static kmse_st check_table(struct postgres *p, const PGresult *result,
                            struct kmse_why *why)
 {
     const char *table = p->base.column.table;
-    enum { OID, IS_TABLE, ROWS, READ_ONLY };
+    enum { OID, IS_TABLE, ROWS, READ_ONLY, IS_REPLICA };
     if (result == NULL)
         return kmse_fail(why, KMSE_R_DATABASE,
                          "PostgreSQL: there is no table %s, or none on the "
@@ -57,7 +69,8 @@ static kmse_st check_table(struct postgres *p, const PGresult *result,
                          "may be");
     p->base.table.estimated_rows =
         strtoull(PQgetvalue(result, 0, ROWS), NULL, 0);
-    return KMSE_OK;
+    p->base.table.is_replica = is_true(result, 0, IS_REPLICA);
+    return tell_place(p);
 }
 
 static kmse_st find_table(struct postgres *p, char **oid, struct kmse_why *why)

@@ -121,12 +121,24 @@ static kmse_st open_file(struct sqlite *s, struct kmse_why *why)
     return KMSE_OK;
 }
 
+/* The same from every folder, and by every link. */
+static kmse_st tell_place(struct sqlite *s)
+{
+    struct kmse_sql place = {0};
+    char *whole = realpath(s->path, NULL);
+    kmse_sql_add(&place, "sqlite:%s", whole != NULL ? whole : s->path);
+    free(whole);
+    s->base.table.place = place.text;
+    return kmse_sql_check(&place);
+}
+
 static kmse_st sqlite_connect(struct kmse_database *database,
                               struct kmse_why *why)
 {
     struct sqlite *s = (struct sqlite *)database;
     KMSE_TRY(kmse_table_name_split(&s->name, s->base.column.table));
     KMSE_TRY(open_file(s, why));
+    KMSE_TRY(tell_place(s));
     KMSE_TRY(kmse_sqlite_describe(s, why));
     return kmse_sqlite_prepare_all(s, why);
 }
@@ -343,4 +355,5 @@ const struct kmse_backend kmse_backend_sqlite = {
     .read = sqlite_read,
     .write = sqlite_write,
     .reread = sqlite_reread,
+    .count = kmse_sqlite_count,
 };

@@ -36,4 +36,8 @@ kmse_st kmse_sqlite_describe(struct sqlite *s,
 kmse_st kmse_sqlite_prepare_all(struct sqlite *s,
                                 struct kmse_why *why) KMSE_MUST_CHECK;
 
+kmse_st kmse_sqlite_count(struct kmse_database *database,
+                          struct kmse_heads *heads,
+                          struct kmse_why *why) KMSE_MUST_CHECK;
+
 #endif

@@ -36,6 +36,7 @@ struct kmse_database {
 
 extern const struct kmse_backend kmse_backend_sqlite;
 extern const struct kmse_backend kmse_backend_postgres;
+extern const struct kmse_backend kmse_backend_mariadb;
 
 /* For connect: forget what an earlier one has found. */
 void kmse_table_wipe(struct kmse_table *table);

@@ -11,6 +11,9 @@ static const struct kmse_backend *const BACKENDS[] = {
 #ifdef KMSE_HAS_POSTGRES
     &kmse_backend_postgres,
 #endif
+#ifdef KMSE_HAS_MARIADB
+    &kmse_backend_mariadb,
+#endif
 #ifdef KMSE_HAS_SQLITE
     &kmse_backend_sqlite,
 #endif
@@ -22,6 +25,9 @@ const char *kmse_database_backends(void)
     static const char NAMES[] = ""
 #ifdef KMSE_HAS_POSTGRES
                                 " postgresql"
+#endif
+#ifdef KMSE_HAS_MARIADB
+                                " mariadb"
 #endif
 #ifdef KMSE_HAS_SQLITE
                                 " sqlite"

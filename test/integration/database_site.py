@@ -144,7 +144,7 @@ class MariaDb:
             as_server(
                 *server_words(
                     self.data, self.socket, "--character-set-server=utf8mb4", "--max-recursive-iterations=1000000",
-                    "--innodb-flush-log-at-trx-commit=0", *self.more,
+                    "--innodb-flush-log-at-trx-commit=2", *self.more,
                 )
             ),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

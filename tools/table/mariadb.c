@@ -53,7 +53,10 @@ static int words_len(unsigned int code, const char *state, const char *text)
     /* Those have names only. */
     if (code == ER_DATA_TOO_LONG || code == ER_BAD_NULL_ERROR)
         has_value = false;
-    return (int)strcspn(text, has_value ? "\n'" : "\n");
+    size_t len = strcspn(text, has_value ? "\n'" : "\n");
+    while (len > 0 && text[len - 1] == ' ')
+        len--;
+    return (int)len;
 }
 
 static kmse_st failed(unsigned int code, const char *state, const char *text,

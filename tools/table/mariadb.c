@@ -208,6 +208,10 @@ static kmse_st open_connection(struct mariadb *m, struct kmse_why *why)
                            CLIENT_FOUND_ROWS)
         == NULL)
         return kmse_mariadb_failed(m, why);
+    /* A connection made anew behind our back would have other settings. */
+    const my_bool no = 0;
+    if (mysql_options(m->connection, MYSQL_OPT_RECONNECT, &no) != 0)
+        return KMSE_ERR(KMSE_R_MEMORY);
     notice_silence(m->connection);
     return execute(m, SETTINGS, why);
 }
@@ -411,28 +415,31 @@ static void set_parameter(struct mariadb *m, size_t parameter, size_t place,
     m->len[parameter][place] = (unsigned long)span->len;
 }
 
-/* fresh, keys, old; returns the bytes of it. */
+enum { FRESH, FIRST_KEY }; /* and old behind the keys */
+
+/* Returns the bytes of it. */
 static size_t set_row(struct mariadb *m, size_t place, struct kmse_rows *rows,
                       const struct kmse_row *row)
 {
     const size_t keys = m->base.table.key_count;
     size_t bytes = row->fresh.len + row->old.len;
-    set_parameter(m, 0, place, rows, &row->fresh);
+    set_parameter(m, FRESH, place, rows, &row->fresh);
     for (size_t i = 0; i < keys; i++) {
-        set_parameter(m, 1 + i, place, rows, &row->key[i]);
+        set_parameter(m, FIRST_KEY + i, place, rows, &row->key[i]);
         bytes += row->key[i].len;
     }
-    set_parameter(m, 1 + keys, place, rows, &row->old);
+    set_parameter(m, FIRST_KEY + keys, place, rows, &row->old);
     return bytes;
 }
 
 static bool is_binary_parameter(const struct mariadb *m, size_t parameter)
 {
     const struct kmse_table *table = &m->base.table;
-    if (parameter == 0)
+    if (parameter == FRESH)
         return table->is_binary;
     /* old is compared byte for byte, whatever it is. */
-    return parameter > table->key_count || table->keys[parameter - 1].is_binary;
+    return parameter > table->key_count
+           || table->keys[parameter - FIRST_KEY].is_binary;
 }
 
 static kmse_st bind_rows(struct mariadb *m, size_t count, struct kmse_why *why)
@@ -440,7 +447,7 @@ static kmse_st bind_rows(struct mariadb *m, size_t count, struct kmse_why *why)
     MYSQL_BIND binds[KMSE_MARIADB_PARAMETERS];
     unsigned int rows = m->bulk ? (unsigned int)count : 0;
     memset(binds, 0, sizeof(binds));
-    for (size_t i = 0; i < m->base.table.key_count + 2; i++) {
+    for (size_t i = 0; i <= FIRST_KEY + m->base.table.key_count; i++) {
         binds[i].buffer_type =
             is_binary_parameter(m, i) ? MYSQL_TYPE_BLOB : MYSQL_TYPE_STRING;
         binds[i].buffer = m->bulk ? (void *)m->at[i] : (void *)m->at[i][0];
@@ -464,16 +471,17 @@ static kmse_st send_rows(struct mariadb *m, size_t count, uint64_t *found,
     return KMSE_OK;
 }
 
-/* As many as one packet has room for; without bulk, one by one. */
+/* As many as one packet has ample room for; without bulk, one by one. */
 static kmse_st send_all(struct mariadb *m, struct kmse_rows *rows,
                         uint64_t *found, struct kmse_why *why)
 {
+    enum { SHARE = 4 };
     size_t count = 0, bytes = 0;
     for (size_t i = 0; i < rows->count; i++) {
         if (rows->list[i].state != KMSE_ROW_WRITE)
             continue;
         bytes += set_row(m, count++, rows, &rows->list[i]);
-        if (m->bulk && bytes < m->packet_bytes / 4)
+        if (m->bulk && bytes < m->packet_bytes / SHARE)
             continue;
         KMSE_TRY(send_rows(m, count, found, why));
         count = 0;

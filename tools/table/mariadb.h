@@ -17,7 +17,8 @@ struct kmse_mariadb_url {
     unsigned int port; /* 0: the default */
     bool no_bulk;
 };
-/* KMSE_R_PARAMETER, and never with a password in why. */
+/* text: begins with a scheme. KMSE_R_PARAMETER, and never with a password in
+ * why. */
 kmse_st kmse_mariadb_url_parse(struct kmse_mariadb_url *url, const char *text,
                                struct kmse_why *why) KMSE_MUST_CHECK;
 void kmse_mariadb_url_free(struct kmse_mariadb_url *url);

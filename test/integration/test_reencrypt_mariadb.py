@@ -162,6 +162,18 @@ def test_a_batch_is_larger_than_a_packet(mariadb, way):
     assert mariadb.users() == {number: (2, text % number) for number in range(60)}
 
 
+def test_a_row_that_no_packet_holds_twice_is_told(mariadb, way):
+    [(before,)] = mariadb.run("SELECT @@global.max_allowed_packet")
+    mariadb.make_users(2, "x" * 40000 + "%d")
+    mariadb.site.rotate()
+    mariadb.run("SET GLOBAL max_allowed_packet = 65536")
+    try:
+        assert "larger than max_allowed_packet of the server, 65536 bytes" in mariadb.site.fails(*words(mariadb, way))
+    finally:
+        mariadb.run(f"SET GLOBAL max_allowed_packet = {before}")
+    assert {version for version, _ in mariadb.users().values()} == {1}
+
+
 def test_names_are_names(mariadb):
     """Of another schema, with what SQL has quotes for; and none in another case."""
     mariadb.run("CREATE TABLE `we``ird \"%%s` (`i'd` INT PRIMARY KEY, `e``m\"a il` TEXT)")

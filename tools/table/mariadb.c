@@ -471,6 +471,16 @@ static kmse_st send_rows(struct mariadb *m, size_t count, uint64_t *found,
     return KMSE_OK;
 }
 
+/* The server would end the connection, which looks as if it might help to try
+ * again. */
+static kmse_st too_large(const struct mariadb *m, struct kmse_why *why)
+{
+    return kmse_fail(why, KMSE_R_DATABASE,
+                     "MariaDB: a row's old and new value are larger than "
+                     "max_allowed_packet of the server, %zu bytes: raise it",
+                     m->packet_bytes);
+}
+
 /* As many as one packet has ample room for; without bulk, one by one. */
 static kmse_st send_all(struct mariadb *m, struct kmse_rows *rows,
                         uint64_t *found, struct kmse_why *why)
@@ -480,7 +490,10 @@ static kmse_st send_all(struct mariadb *m, struct kmse_rows *rows,
     for (size_t i = 0; i < rows->count; i++) {
         if (rows->list[i].state != KMSE_ROW_WRITE)
             continue;
-        bytes += set_row(m, count++, rows, &rows->list[i]);
+        size_t row_bytes = set_row(m, count++, rows, &rows->list[i]);
+        if (row_bytes >= m->packet_bytes)
+            return too_large(m, why);
+        bytes += row_bytes;
         if (m->bulk && bytes < m->packet_bytes / SHARE)
             continue;
         KMSE_TRY(send_rows(m, count, found, why));

@@ -57,7 +57,10 @@ static void add_column_name(struct kmse_sql *sql, const struct mariadb *m)
 
 /* --- statements --------------------------------------------------------- */
 
-/* CAST(<key> AS SIGNED): else integers and text are compared as floats. */
+/*
+ * CAST(<key> AS SIGNED): by the rules integers and text are compared as floats,
+ * and it is up to the optimizer to know better.
+ */
 static void add_key_value(struct kmse_sql *sql, const struct mariadb *m,
                           size_t i, const struct kmse_rows *rows,
                           const struct kmse_row *row)

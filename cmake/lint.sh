@@ -83,7 +83,7 @@ headers_alone()
 {
     flags=$(pkg-config --cflags libcrypto libcjson)
     # Databases are optional: their headers are looked at where they are.
-    flags="$flags $(pkg-config --cflags libpq sqlite3 2>/dev/null || true)"
+    flags="$flags $(pkg-config --cflags libmariadb libpq sqlite3 2>/dev/null || true)"
     for header in $(sources include provider tools test | grep '\.h$'); do
         # The flags are a list.
         # shellcheck disable=SC2086

@@ -25,6 +25,7 @@ build pc:libevent_extra  libevent-dev         libevent-devel
 build cmd:openssl        openssl              openssl
 build pc:sqlite3         libsqlite3-dev       sqlite-devel
 build pc:libpq           libpq-dev            libpq-devel
+build pc:libmariadb      libmariadb-dev       mariadb-connector-c-devel
 demo  cmd:sqlite3        sqlite3              sqlite
 test  cmd:git            git                  git-core
 test  cmd:clang          clang                clang
@@ -64,6 +65,7 @@ test  cmd:psql           postgresql           -
 test  cmd:mariadbd       mariadb-server       -
 test  cmd:sqlcipher      sqlcipher            -
 test  py:psycopg2        python3-psycopg2     python3-psycopg2
+test  py:pymysql         python3-pymysql      python3-PyMySQL
 test  cmd:valgrind       valgrind             valgrind
 test  cmd:gdb            gdb                  gdb
 test  cmd:nm             binutils             binutils

@@ -369,7 +369,7 @@ static const struct option_row ROWS[] = {
     {KMSE_OPTION_BASE64, "base64", NULL, "print base64, not hex", NULL},
     {KMSE_OPTION_JOB, "job", "FILE", "what to work on", take_job_file},
     {KMSE_OPTION_JOB, "database", "URL",
-     "postgresql://..., or sqlite:FILE; no password in it", NULL},
+     "postgresql://..., mysql://..., sqlite:FILE; no password in it", NULL},
     {KMSE_OPTION_JOB, "table", "NAME...", "a table, SCHEMA.NAME it may be",
      NULL},
     {KMSE_OPTION_JOB, "column", "NAME...", "its encrypted column", NULL},

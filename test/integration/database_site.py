@@ -12,9 +12,11 @@ import tempfile
 import time
 
 import psycopg2
+import pymysql
 import pytest
 
 from conftest import BUILD, TIMEOUT_S, TOOL
+from mariadb_site import install_words, server_words
 
 ROWS_PROGRAM = BUILD / "test" / "integration" / "evp_rows"
 START_S = 60
@@ -44,6 +46,9 @@ class Postgres:
 
     name = "postgresql"
     binary = "BYTEA"
+    key_text = "TEXT"
+    stops = {"well": signal.SIGINT, "at once": signal.SIGQUIT}
+    lock_words = "lock timeout"
 
     def __init__(self, folder):
         programs = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
@@ -105,6 +110,92 @@ class Postgres:
         return connection
 
     @staticmethod
+    def cut(database):
+        """The tool's connections; how many there were."""
+        return len(
+            database.run(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'kms-envelope'"
+            )
+        )
+
+    @staticmethod
+    def sql(text):
+        return text.replace("?", "%s")
+
+
+class MariaDb:
+    """A MariaDB server on a socket in a folder; the tool's user is admin, the tests' is root."""
+
+    name = "mariadb"
+    binary = "BLOB"
+    key_text = "VARCHAR(200)"
+    stops = {"well": signal.SIGTERM, "at once": signal.SIGKILL}
+    lock_words = "Lock wait timeout"
+
+    def __init__(self, folder, *more):
+        self.folder, self.data, self.socket = folder, folder / "data", folder / "m.sock"
+        self.more, self.process = more, None
+        if os.geteuid() == 0:
+            os.chown(folder, SERVER_UID, SERVER_GID)
+        subprocess.run(as_server(*install_words(self.data)), check=True, capture_output=True, cwd=folder)
+
+    def start(self):
+        self.process = subprocess.Popen(
+            as_server(
+                *server_words(
+                    self.data, self.socket, "--character-set-server=utf8mb4", "--max-recursive-iterations=1000000",
+                    "--innodb-flush-log-at-trx-commit=2", *self.more,
+                )
+            ),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=open(self.folder / "log", "ab"), cwd=self.folder,
+        )
+        until = time.monotonic() + START_S
+        while True:
+            try:
+                connection = self.connect(database=None)
+                break
+            except pymysql.MySQLError:
+                assert self.process.poll() is None, (self.folder / "log").read_text()
+                assert time.monotonic() < until, (self.folder / "log").read_text()
+                time.sleep(0.05)
+        cursor = connection.cursor()
+        cursor.execute("CREATE DATABASE IF NOT EXISTS app")
+        cursor.execute("CREATE USER IF NOT EXISTS admin@localhost")
+        cursor.execute("GRANT ALL ON *.* TO admin@localhost")
+        connection.close()
+        return self
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(timeout=TIMEOUT_S)
+            self.process = None
+
+    def url_for(self, user="admin", database="app", more=""):
+        return f"mysql://{user}@/{database}?socket={self.socket}{more}"
+
+    @property
+    def url(self):
+        return self.url_for()
+
+    def connect(self, user="root", database="app"):
+        return pymysql.connect(
+            unix_socket=str(self.socket), user=user, database=database, autocommit=True, charset="utf8mb4"
+        )
+
+    @staticmethod
+    def cut(database):
+        """The tool's connections; how many there were."""
+        found = database.run("SELECT id FROM information_schema.processlist WHERE user = 'admin'")
+        for (number,) in found:
+            try:
+                database.run(f"KILL {number}")
+            except pymysql.MySQLError:
+                pass  # it has ended by itself
+        return len(found)
+
+    @staticmethod
     def sql(text):
         return text.replace("?", "%s")
 
@@ -114,6 +205,7 @@ class Sqlite:
 
     name = "sqlite"
     binary = "BLOB"
+    key_text = "TEXT"
 
     def __init__(self, folder):
         self.path = folder / "database"
@@ -238,6 +330,32 @@ def sqlite(site, tmp_path):
     made.close()
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
+@pytest.fixture(scope="session")
+def mariadb_server():
+    with tempfile.TemporaryDirectory() as folder:
+        started = MariaDb(pathlib.Path(folder)).start()
+        yield started
+        started.stop()
+
+
+@pytest.fixture
+def mariadb(site, mariadb_server):
+    made = DatabaseSite(site, mariadb_server)
+    for sql in ("DROP DATABASE app", "CREATE DATABASE app", "USE app"):
+        made.run(sql)
+    yield made
+    made.close()
+
+
+FIXTURES = {"postgresql": "postgres", "mariadb": "mariadb", "sqlite": "sqlite"}
+
+
+@pytest.fixture(params=FIXTURES)
 def database(request):
-    return request.getfixturevalue({"postgresql": "postgres"}.get(request.param, request.param))
+    return request.getfixturevalue(FIXTURES[request.param])
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def served(request):
+    """A database that is a server, which may go away."""
+    return request.getfixturevalue(FIXTURES[request.param])

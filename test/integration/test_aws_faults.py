@@ -341,6 +341,8 @@ def test_a_bad_certificate(site, tls, tmp_path, authority, kind):
 
 
 def test_the_system_s_authorities_do_not_know_ours(site, tls):
+    # All of them are read, which takes its time.
+    site.configure(**{**SETTINGS, "kms_connect_timeout": "5s", "kms_timeout": "10s"})
     message = site.loop_once("anna")
     tls()
     del site.aws["AWS_CA_BUNDLE"]

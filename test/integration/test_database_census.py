@@ -8,7 +8,9 @@ import threading
 import pytest
 
 from conftest import TOOL
-from database_site import ENCODINGS, Application, database, postgres, postgres_server, sqlite  # noqa: F401
+from database_site import (  # noqa: F401
+    ENCODINGS, Application, mariadb, mariadb_server, postgres, postgres_server, sqlite,
+)  # fmt: skip
 from test_retire import DAY_S, USAGE, do, later, refused, status
 
 
@@ -55,6 +57,20 @@ def fill(site, values, type_of_column=None):
 
 
 # --- the whole life ---------------------------------------------------------------
+
+
+@pytest.fixture(params=["postgres", "sqlite"])
+def database(request):
+    """One whose rows are counted."""
+    return request.getfixturevalue(request.param)
+
+
+def test_where_rows_are_not_counted_yet_it_is_told(mariadb):
+    mariadb.make_users(3)
+    before = mariadb.site.key_file().read_bytes()
+    error = mariadb.site.fails(*words(mariadb, "--record"))
+    assert "rows of mariadb are not counted yet" in error
+    assert mariadb.site.key_file().read_bytes() == before
 
 
 def test_a_version_ends_once_no_row_is_left(database):

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 from aws_site import sanitizers
 from conftest import ROOT, TIMEOUT_S
 from drop_in_site import OtherUser, stop
+from mariadb_site import install_words, server_words
 
 DOCUMENT = ROOT / "docs" / "drop-in.md"
 EMAIL = b"anna@example.org"
@@ -185,14 +186,10 @@ def test_no_handle_survives_pgp_sym_encrypt(postgres, site):
 class MariaDb:
     """A server whose tables, logs and temporary files are encrypted."""
 
-    def __init__(self, site, program):
+    def __init__(self, site):
         self.site, self.log, self.server = site, site.folder / "mariadb.log", None
         self.data, self.key_file, self.socket = site.folder / "data", site.folder / "keys.txt", site.folder / "m.sock"
-        self.mariadbd = program("mariadbd")
-        site.ok(
-            program("mariadb-install-db"), "--no-defaults", f"--datadir={self.data}", "--skip-test-db",
-            "--auth-root-authentication-method=normal", "--innodb-flush-method=nosync", env=site.without(),
-        )  # fmt: skip
+        site.ok(*install_words(self.data), env=site.without())
 
     def keys(self, *keys):
         """file_key_management's file: a number and a key in hex on each line."""
@@ -203,11 +200,10 @@ class MariaDb:
     def launch(self, **options):
         self.stop()
         self.server = self.site.serve(
-            self.log, self.mariadbd, "--no-defaults", f"--datadir={self.data}", f"--socket={self.socket}",
-            "--skip-networking", f"--pid-file={self.site.folder}/m.pid", "--innodb-flush-method=nosync",
+            self.log, *server_words(self.data, self.socket),
             "--plugin-load-add=file_key_management", f"--file-key-management-filename={self.key_file}",
             "--file-key-management-encryption-algorithm=aes_cbc", "--innodb-encrypt-tables=ON", "--innodb-encrypt-log=ON",
-            "--encrypt-tmp-disk-tables=ON", "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M", **options,
+            "--encrypt-tmp-disk-tables=ON", **options,
         )  # fmt: skip
 
     def start(self, **options):
@@ -240,8 +236,8 @@ class MariaDb:
 
 
 @pytest.fixture
-def mariadb(site, program):
-    made = MariaDb(site, program)
+def mariadb(site):
+    made = MariaDb(site)
     yield made
     made.stop()
 

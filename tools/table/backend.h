@@ -25,6 +25,7 @@ struct kmse_backend {
                      struct kmse_why *why);
     kmse_st (*reread)(struct kmse_database *database, struct kmse_rows *rows,
                       struct kmse_why *why);
+    /* NULL: not by this release. */
     kmse_st (*count)(struct kmse_database *database, struct kmse_heads *heads,
                      struct kmse_why *why);
     /* NULL: it has always settled. */
@@ -41,6 +42,7 @@ struct kmse_database {
 
 extern const struct kmse_backend kmse_backend_sqlite;
 extern const struct kmse_backend kmse_backend_postgres;
+extern const struct kmse_backend kmse_backend_mariadb;
 
 /* For connect: forget what an earlier one has found. */
 void kmse_table_wipe(struct kmse_table *table);

@@ -11,6 +11,9 @@ static const struct kmse_backend *const BACKENDS[] = {
 #ifdef KMSE_HAS_POSTGRES
     &kmse_backend_postgres,
 #endif
+#ifdef KMSE_HAS_MARIADB
+    &kmse_backend_mariadb,
+#endif
 #ifdef KMSE_HAS_SQLITE
     &kmse_backend_sqlite,
 #endif
@@ -22,6 +25,9 @@ const char *kmse_database_backends(void)
     static const char NAMES[] = ""
 #ifdef KMSE_HAS_POSTGRES
                                 " postgresql"
+#endif
+#ifdef KMSE_HAS_MARIADB
+                                " mariadb"
 #endif
 #ifdef KMSE_HAS_SQLITE
                                 " sqlite"
@@ -122,6 +128,10 @@ kmse_st kmse_database_reread(struct kmse_database *database,
 kmse_st kmse_database_count(struct kmse_database *database,
                             struct kmse_heads *heads, struct kmse_why *why)
 {
+    if (database->backend->count == NULL)
+        return kmse_fail(why, KMSE_R_DATABASE,
+                         "rows of %s are not counted yet, by this release",
+                         database->backend->name);
     if (heads->encoding == KMSE_ENCODING_BINARY && !database->table.is_binary)
         return kmse_fail(
             why, KMSE_R_DATABASE,

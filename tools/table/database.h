@@ -9,7 +9,7 @@
 
 /*
  * One connection to a database, for one thread at a time. Behind it a backend:
- * PostgreSQL or SQLite, each where its library was found.
+ * PostgreSQL, MariaDB or SQLite, each where its library was found.
  *
  * Failures have the database's own words in why, and never what a row holds:
  *   KMSE_R_DATABASE_BUSY  worth trying again: connection lost, restart, lock

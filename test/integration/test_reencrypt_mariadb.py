@@ -252,6 +252,16 @@ def test_a_password_comes_from_an_option_file(mariadb):
     mariadb.run("DROP USER walter@localhost")
 
 
+@pytest.mark.parametrize("option", ["ssl-verify-server-cert = 1", "ssl-ca=/etc/ssl/certs/ca-certificates.crt", "ssl-enforce = 1"])
+def test_tls_that_is_asked_for_is_not_left_out(mariadb, option):
+    """The tests' server has no certificate."""
+    mariadb.make_users(1)
+    file = mariadb.site.folder / "my.cnf"
+    file.write_text(f"[kms-envelope]\n{option}\n")
+    error = mariadb.site.fails(*words(mariadb, f"&option-file={file}"), "--retry-for", "0s")
+    assert "option file asks for TLS, and the server has none" in error or "SSL is required, but the server" in error
+
+
 @pytest.mark.parametrize(
     "url, error",
     [

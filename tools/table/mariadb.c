@@ -196,6 +196,28 @@ static const char SETTINGS[] =
     " SESSION sql_safe_updates = 0, SESSION sql_auto_is_null = 0,"
     " SESSION sql_select_limit = DEFAULT";
 
+/*
+ * libmariadb goes on in clear text where the server has no TLS, whatever the
+ * option files ask for.
+ */
+static kmse_st check_tls(const struct mariadb *m, struct kmse_why *why)
+{
+    char *ca = NULL, *ca_path = NULL;
+    my_bool verify = 0, enforce = 0;
+    MYSQL *c = m->connection;
+    if (mysql_get_ssl_cipher(c) != NULL)
+        return KMSE_OK;
+    (void)mysql_get_option(c, MYSQL_OPT_SSL_CA, &ca);
+    (void)mysql_get_option(c, MYSQL_OPT_SSL_CAPATH, &ca_path);
+    (void)mysql_get_option(c, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
+    (void)mysql_get_option(c, MYSQL_OPT_SSL_ENFORCE, &enforce);
+    if (ca == NULL && ca_path == NULL && !verify && !enforce)
+        return KMSE_OK;
+    return kmse_fail(why, KMSE_R_DATABASE,
+                     "MariaDB: an option file asks for TLS, and the server "
+                     "has none");
+}
+
 static kmse_st open_connection(struct mariadb *m, struct kmse_why *why)
 {
     const struct kmse_mariadb_url *url = &m->url;
@@ -212,6 +234,7 @@ static kmse_st open_connection(struct mariadb *m, struct kmse_why *why)
     const my_bool no = 0;
     if (mysql_options(m->connection, MYSQL_OPT_RECONNECT, &no) != 0)
         return KMSE_ERR(KMSE_R_MEMORY);
+    KMSE_TRY(check_tls(m, why));
     notice_silence(m->connection);
     return execute(m, SETTINGS, why);
 }

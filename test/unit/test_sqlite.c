@@ -116,6 +116,76 @@ static void make_users(void)
         " (3, 'three', 'y'), (10, CAST('ten' AS BLOB), 'z')");
 }
 
+/* --- counting ----------------------------------------------------------- */
+
+struct counted {
+    uint64_t rows, bytes;
+    uint8_t first;
+};
+
+static void add(void *arg, const uint8_t *head, size_t len, uint64_t number)
+{
+    struct counted *counted = arg;
+    counted->rows += number;
+    counted->bytes += len;
+    if (len > 0)
+        counted->first = head[0];
+}
+
+static void it_shows_each_value_once_and_counts_nulls(void **state)
+{
+    (void)state;
+    struct counted counted = {0};
+    struct kmse_heads heads = {.encoding = KMSE_ENCODING_BINARY,
+                               .add = add,
+                               .arg = &counted,
+                               .nulls = 7};
+    bool settled = false;
+    uint64_t mark = 0;
+    make_users();
+    sql("INSERT INTO users VALUES (11, x'', ''), (12, NULL, ''), (13, 42, '')");
+    expect_fine(open_column(&EMAILS, false));
+    expect_fine(kmse_database_has_settled(database, &mark, &settled, &why));
+    assert_true(settled);
+    expect_fine(kmse_database_count(database, &heads, &why));
+    assert_int_equal(counted.rows, 5);
+    assert_int_equal(counted.bytes, strlen("one"
+                                           "three"
+                                           "ten"
+                                           "42"));
+    assert_int_equal(heads.nulls, 2);
+    expect_fine(kmse_database_count(database, &heads, &why));
+    assert_int_equal(heads.nulls, 2);
+    assert_int_equal(counted.rows, 10);
+}
+
+static void it_counts_only_what_the_condition_names(void **state)
+{
+    (void)state;
+    struct counted counted = {0};
+    struct kmse_heads heads = {
+        .encoding = KMSE_ENCODING_HEX, .add = add, .arg = &counted};
+    const struct kmse_column column = {
+        .table = "users", .column = "email", .where = "x = 'z' -- last"};
+    make_users();
+    expect_fine(open_column(&column, false));
+    expect_fine(kmse_database_count(database, &heads, &why));
+    assert_int_equal(counted.rows, 1);
+    assert_int_equal(counted.first, 't');
+    assert_int_equal(heads.nulls, 0);
+}
+
+static void it_is_named_the_same_from_everywhere(void **state)
+{
+    (void)state;
+    make_users();
+    expect_fine(open_column(&EMAILS, false));
+    char *whole = realpath(path, NULL);
+    assert_string_equal(
+        kmse_database_table(database)->place + strlen("sqlite:"), whole);
+    free(whole);
+}
+
 /* --- reading ------------------------------------------------------------ */
 
 static void it_tells_what_it_found(void **state)
@@ -394,6 +464,9 @@ static void a_table_that_went_ends_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        STORY(it_shows_each_value_once_and_counts_nulls),
+        STORY(it_counts_only_what_the_condition_names),
+        STORY(it_is_named_the_same_from_everywhere),
         STORY(it_tells_what_it_found),
         STORY(it_reads_by_key_and_passes_nulls_over),
         STORY(it_reads_between_two_keys),

@@ -106,6 +106,31 @@ static void base64_is_read_with_either_alphabet(void **state)
     expect_counts(0, 3, 0, 2, 5);
 }
 
+/* --- what a database has counted --------------------------------------- */
+
+static void add_rows(enum kmse_encoding encoding, const char *head, size_t len,
+                     uint64_t rows)
+{
+    kmse_version_tally_add_rows(&tally, encoding, (const uint8_t *)head, len,
+                                rows);
+}
+
+static void many_rows_that_begin_alike_count_at_once(void **state)
+{
+    (void)state;
+    add_rows(KMSE_ENCODING_BINARY, "K\0\0\2x", 5, 1000);
+    add_rows(KMSE_ENCODING_BINARY, "K\0\0", 3, 10);
+    add_rows(KMSE_ENCODING_BINARY, "K\0\0\x09", 4, 5);
+    expect_counts(0, 1000, 0, 5, 10);
+    forget();
+    add_rows(KMSE_ENCODING_HEX, "\n4B 000\r\n003", 12, 7);
+    add_rows(KMSE_ENCODING_HEX, "\\x4b000001", 10, 2);
+    add_rows(KMSE_ENCODING_BASE64, "\r\nSwAAAg==", 10, 20);
+    add_rows(KMSE_ENCODING_BASE64, "SwAA\0Ag==", 9, 1);
+    add_rows(KMSE_ENCODING_BASE64, "", 0, 3);
+    expect_counts(2, 20, 7, 0, 4);
+}
+
 /* --- lines -------------------------------------------------------------- */
 
 static void feed_lines(const char *text, size_t piece)
@@ -237,6 +262,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(the_first_four_bytes_count),
+        STORY(many_rows_that_begin_alike_count_at_once),
         STORY(hex_is_read_in_all_its_forms),
         STORY(base64_is_read_with_either_alphabet),
         STORY(lines_come_in_any_pieces),

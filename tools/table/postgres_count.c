@@ -14,8 +14,7 @@ enum { TAG_LEN = 4, BASE64_LEN = 6, HEX_LEN = 8, SHARED_BITS = 4 };
 static const char *const BEGIN =
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
     /* All of the table is read: keys are of no use here. */
-    "SET LOCAL enable_seqscan = on; SET LOCAL enable_sort = on;"
-    "SET LOCAL jit = off";
+    "SET LOCAL enable_seqscan = on; SET LOCAL enable_sort = on";
 
 /* --- statements --------------------------------------------------------- */
 
@@ -54,17 +53,16 @@ static void add_literal(struct kmse_sql *sql, const struct postgres *p,
 
 /* Each text that a tag may be; the bits that it shares are the nonce's. */
 static void add_tag(struct kmse_sql *sql, const struct postgres *p,
-                    enum kmse_encoding encoding, uint8_t format,
-                    uint32_t version, bool first)
+                    enum kmse_encoding encoding, uint32_t version)
 {
     enum { IN_LEN = TAG_LEN + 1, OUT_LEN = 12, SHIFT = 4 };
     uint8_t tag[IN_LEN], out[OUT_LEN];
     size_t variants = encoding == KMSE_ENCODING_BASE64 ? 1 << SHARED_BITS : 1;
-    kmse_store_be32(tag, (uint32_t)format << 24 | version);
+    kmse_store_be32(tag, (uint32_t)KMSE_FORMAT_1 << 24 | version);
     for (size_t i = 0; i < variants; i++) {
         tag[TAG_LEN] = (uint8_t)(i << SHIFT);
         kmse_encoding_encode(encoding, out, tag, IN_LEN, NULL, 0);
-        add_literal(sql, p, out, head_len(encoding), first && i == 0);
+        add_literal(sql, p, out, head_len(encoding), i == 0);
     }
 }
 
@@ -72,14 +70,11 @@ static void add_tag(struct kmse_sql *sql, const struct postgres *p,
 static void add_is_newest(struct kmse_sql *sql, const struct postgres *p,
                           const struct kmse_heads *heads)
 {
-    static const uint8_t FORMATS[] = {KMSE_FORMAT_1, KMSE_FORMAT_STREAM,
-                                      KMSE_FORMAT_SIV};
     kmse_sql_add(sql, "(");
     add_head(sql, p, heads->encoding);
     kmse_sql_add(sql,
                  p->base.table.is_binary ? " IN (" : " COLLATE \"C\" IN (");
-    for (size_t i = 0; i < sizeof(FORMATS); i++)
-        add_tag(sql, p, heads->encoding, FORMATS[i], heads->newest, i == 0);
+    add_tag(sql, p, heads->encoding, heads->newest);
     kmse_sql_add(sql, "))");
 }
 

@@ -325,8 +325,12 @@ static kmse_st take_estimate(void *arg, sqlite3_stmt *row, struct kmse_why *why)
 static kmse_st estimate_rows(struct sqlite *s, struct kmse_why *why)
 {
     struct kmse_sql sql = {0};
-    kmse_sql_add(&sql, "SELECT max(rowid) - min(rowid) + 1 FROM ");
+    /* Of one SELECT for both, SQLite would read the whole table. */
+    kmse_sql_add(&sql, "SELECT (SELECT max(rowid) FROM ");
     kmse_sql_table(&sql, &s->name);
+    kmse_sql_add(&sql, ") - (SELECT min(rowid) FROM ");
+    kmse_sql_table(&sql, &s->name);
+    kmse_sql_add(&sql, ") + 1");
     kmse_st st = kmse_sql_check(&sql);
     if (kmse_is_ok(st)
         && !kmse_is_ok(ask(s, sql.text, NULL, 0, take_estimate,

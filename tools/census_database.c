@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <time.h>
 
 #include <cjson/cJSON.h>
@@ -32,13 +33,34 @@ struct census {
 
 /* --- what there is ------------------------------------------------------ */
 
+/*
+ * A file, a socket and the loopback are another database on another machine,
+ * which must not take the place of this one's census.
+ */
+static bool is_of_this_machine(const char *place)
+{
+    static const char *const LOCAL[] = {
+        "sqlite:",           "postgresql:///",   "postgresql://:",
+        "postgresql://127.", "postgresql://::1", "postgresql://localhost:",
+    };
+    for (size_t i = 0; i < sizeof(LOCAL) / sizeof(LOCAL[0]); i++) {
+        if (strncmp(place, LOCAL[i], strlen(LOCAL[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* "users.email of postgresql://host:5432/shop where id < 5" */
 static kmse_st make_scope(struct column *column)
 {
     const struct kmse_job_column *job = column->job;
     const char *place = kmse_database_table(column->database)->place;
-    int len = asprintf(&column->scope, "%s.%s of %s%s%s", job->table,
-                       job->column, place, job->where != NULL ? " where " : "",
+    struct utsname machine = {.nodename = ""};
+    bool is_local = is_of_this_machine(place) && uname(&machine) == 0;
+    int len = asprintf(&column->scope, "%s.%s of %s%s%s%s%s", job->table,
+                       job->column, place, is_local ? " on " : "",
+                       is_local ? machine.nodename : "",
+                       job->where != NULL ? " where " : "",
                        job->where != NULL ? job->where : "");
     if (len < 0) {
         column->scope = NULL;

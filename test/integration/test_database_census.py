@@ -2,6 +2,7 @@
 """Rows of a database are counted, and a version ends when none is left of it."""
 import contextlib
 import json
+import os
 import subprocess
 import threading
 
@@ -338,4 +339,4 @@ def test_rows_that_a_policy_hides_are_an_error(postgres):
 
 def test_one_database_is_told_from_another(postgres, tmp_path):
     fill(postgres, [message(1)])
-    assert record(postgres) == f"users.email of postgresql://{postgres.server.folder}:5432/postgres"
+    assert record(postgres) == f"users.email of postgresql://{postgres.server.folder}:5432/postgres on {os.uname().nodename}"

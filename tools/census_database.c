@@ -54,7 +54,9 @@ static bool is_of_this_machine(const char *place)
 static kmse_st make_scope(struct column *column)
 {
     const struct kmse_job_column *job = column->job;
-    const char *place = kmse_database_table(column->database)->place;
+    const char *found = kmse_database_table(column->database)->place;
+    /* None, where rows are not counted: it is told when they are to be. */
+    const char *place = found != NULL ? found : "";
     struct utsname machine = {.nodename = ""};
     bool is_local = is_of_this_machine(place) && uname(&machine) == 0;
     int len = asprintf(&column->scope, "%s.%s of %s%s%s%s%s", job->table,

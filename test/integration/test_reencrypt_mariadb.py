@@ -176,9 +176,9 @@ def test_a_row_that_no_packet_holds_twice_is_told(mariadb, way):
 
 def test_names_are_names(mariadb):
     """Of another schema, with what SQL has quotes for; and none in another case."""
-    mariadb.run("CREATE TABLE `we``ird \"%%s` (`i'd` INT PRIMARY KEY, `e``m\"a il` TEXT)")
+    mariadb.run("CREATE TABLE `we``ird \"%s` (`i'd` INT PRIMARY KEY, `e``m\"a il` TEXT)")
     message = ENCODINGS["hex"][0](mariadb.application.encrypt(b"anna", b"1"))
-    mariadb.run("INSERT INTO `we``ird \"%%s` VALUES (1, '" + message + "')")
+    mariadb.run("INSERT INTO `we``ird \"%s` VALUES (1, '" + message + "')")
     mariadb.site.rotate()
     base = (TOOL, "reencrypt", "--keys", mariadb.site.keys, "--database", mariadb.server.url_for(database="mysql"))
     more = ("--column", 'e`m"a il', "--encoding", "hex", "--aad", "{i'd}")

@@ -172,3 +172,15 @@ kmse_st kmse_setting_delay(uint64_t *ms, const char *key, const char *value,
     };
     return kmse_setting_duration(ms, key, value, &BOUNDS, why);
 }
+
+kmse_st kmse_setting_up_to(uint64_t *field, uint64_t most, const char *key,
+                           const char *value, const char *wanted,
+                           struct kmse_why *why)
+{
+    uint64_t number = 0;
+    if (!kmse_is_ok(kmse_setting_count(&number, key, value, NULL))
+        || number > most)
+        return kmse_setting_bad(key, value, wanted, why);
+    *field = number;
+    return KMSE_OK;
+}

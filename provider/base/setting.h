@@ -48,4 +48,9 @@ kmse_st kmse_setting_age(uint64_t *ms, const char *key, const char *value,
 kmse_st kmse_setting_delay(uint64_t *ms, const char *key, const char *value,
                            struct kmse_why *why) KMSE_MUST_CHECK;
 
+/* A number of 1 to most, which wanted says in words. */
+kmse_st kmse_setting_up_to(uint64_t *field, uint64_t most, const char *key,
+                           const char *value, const char *wanted,
+                           struct kmse_why *why) KMSE_MUST_CHECK;
+
 #endif

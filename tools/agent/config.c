@@ -63,37 +63,28 @@ static kmse_st parse_delay(void *field, const char *key, const char *value,
     return kmse_setting_delay(field, key, value, why);
 }
 
-static kmse_st parse_up_to(uint64_t *field, uint64_t most, const char *key,
-                           const char *value, const char *wanted,
-                           struct kmse_why *why)
-{
-    uint64_t number = 0;
-    if (!kmse_is_ok(kmse_setting_count(&number, key, value, NULL))
-        || number > most)
-        return kmse_setting_bad(key, value, wanted, why);
-    *field = number;
-    return KMSE_OK;
-}
-
 static kmse_st parse_workers(void *field, const char *key, const char *value,
                              struct kmse_why *why)
 {
     enum { MOST = 64 };
-    return parse_up_to(field, MOST, key, value, "a number of 1 to 64", why);
+    return kmse_setting_up_to(field, MOST, key, value, "a number of 1 to 64",
+                              why);
 }
 
 static kmse_st parse_connections(void *field, const char *key,
                                  const char *value, struct kmse_why *why)
 {
     enum { MOST = 65536 };
-    return parse_up_to(field, MOST, key, value, "a number of 1 to 65536", why);
+    return kmse_setting_up_to(field, MOST, key, value, "a number of 1 to 65536",
+                              why);
 }
 
 static kmse_st parse_port(void *field, const char *key, const char *value,
                           struct kmse_why *why)
 {
     enum { MOST = 65535 };
-    return parse_up_to(field, MOST, key, value, "a port, 1 to 65535", why);
+    return kmse_setting_up_to(field, MOST, key, value, "a port, 1 to 65535",
+                              why);
 }
 
 static kmse_st parse_readers_uid(void *field, const char *key,

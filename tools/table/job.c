@@ -25,38 +25,29 @@ static kmse_st parse_text(void *field, const char *key, const char *value,
     return kmse_setting_text(field, value);
 }
 
-static kmse_st parse_up_to(uint64_t *field, uint64_t most, const char *key,
-                           const char *value, const char *wanted,
-                           struct kmse_why *why)
-{
-    uint64_t number = 0;
-    if (!kmse_is_ok(kmse_setting_count(&number, key, value, NULL))
-        || number > most)
-        return kmse_setting_bad(key, value, wanted, why);
-    *field = number;
-    return KMSE_OK;
-}
-
 static kmse_st parse_batch(void *field, const char *key, const char *value,
                            struct kmse_why *why)
 {
     enum { MOST = 100000 };
-    return parse_up_to(field, MOST, key, value, "a number of 1 to 100000", why);
+    return kmse_setting_up_to(field, MOST, key, value,
+                              "a number of 1 to 100000", why);
 }
 
 static kmse_st parse_jobs(void *field, const char *key, const char *value,
                           struct kmse_why *why)
 {
     enum { MOST = 64 };
-    return parse_up_to(field, MOST, key, value, "a number of 1 to 64", why);
+    return kmse_setting_up_to(field, MOST, key, value, "a number of 1 to 64",
+                              why);
 }
 
 static kmse_st parse_rate(void *field, const char *key, const char *value,
                           struct kmse_why *why)
 {
     enum { MOST = 1000000000 };
-    return parse_up_to(field, MOST, key, value,
-                       "a number of 1 to 1000000000, rows a second", why);
+    return kmse_setting_up_to(field, MOST, key, value,
+                              "a number of 1 to 1000000000, rows a second",
+                              why);
 }
 
 static kmse_st parse_delay(void *field, const char *key, const char *value,

@@ -137,4 +137,30 @@ OSSL_FUNC_cipher_gettable_ctx_params_fn kmse_cipher_gettable_ctx_params;
 OSSL_FUNC_cipher_set_ctx_params_fn kmse_cipher_set_ctx_params;
 OSSL_FUNC_cipher_settable_ctx_params_fn kmse_cipher_settable_ctx_params;
 
+/* What the dispatch table of each of them has: a key is the same for all. */
+#define KMSE_CIPHER_SHARED_FUNCTIONS                                           \
+    {OSSL_FUNC_CIPHER_FREECTX, (void (*)(void))kmse_cipher_freectx},           \
+        {OSSL_FUNC_CIPHER_DUPCTX, (void (*)(void))kmse_cipher_dupctx},         \
+        {OSSL_FUNC_CIPHER_ENCRYPT_INIT,                                        \
+         (void (*)(void))kmse_cipher_encrypt_init},                            \
+        {OSSL_FUNC_CIPHER_DECRYPT_INIT,                                        \
+         (void (*)(void))kmse_cipher_decrypt_init},                            \
+        {OSSL_FUNC_CIPHER_ENCRYPT_SKEY_INIT,                                   \
+         (void (*)(void))kmse_cipher_encrypt_skey_init},                       \
+        {OSSL_FUNC_CIPHER_DECRYPT_SKEY_INIT,                                   \
+         (void (*)(void))kmse_cipher_decrypt_skey_init},                       \
+        {OSSL_FUNC_CIPHER_GET_PARAMS, (void (*)(void))kmse_cipher_get_params}, \
+        {OSSL_FUNC_CIPHER_GETTABLE_PARAMS,                                     \
+         (void (*)(void))kmse_cipher_gettable_params},                         \
+        {OSSL_FUNC_CIPHER_GET_CTX_PARAMS,                                      \
+         (void (*)(void))kmse_cipher_get_ctx_params},                          \
+        {OSSL_FUNC_CIPHER_GETTABLE_CTX_PARAMS,                                 \
+         (void (*)(void))kmse_cipher_gettable_ctx_params},                     \
+        {OSSL_FUNC_CIPHER_SET_CTX_PARAMS,                                      \
+         (void (*)(void))kmse_cipher_set_ctx_params},                          \
+    {                                                                          \
+        OSSL_FUNC_CIPHER_SETTABLE_CTX_PARAMS,                                  \
+            (void (*)(void))kmse_cipher_settable_ctx_params                    \
+    }
+
 #endif

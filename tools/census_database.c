@@ -33,32 +33,15 @@ struct census {
 
 /* --- what there is ------------------------------------------------------ */
 
-/*
- * A file, a socket and the loopback are another database on another machine,
- * which must not take the place of this one's census.
- */
-static bool is_of_this_machine(const char *place)
-{
-    static const char *const LOCAL[] = {
-        "sqlite:",           "postgresql:///",   "postgresql://:",
-        "postgresql://127.", "postgresql://::1", "postgresql://localhost:",
-    };
-    for (size_t i = 0; i < sizeof(LOCAL) / sizeof(LOCAL[0]); i++) {
-        if (strncmp(place, LOCAL[i], strlen(LOCAL[i])) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* "users.email of postgresql://host:5432/shop where id < 5" */
 static kmse_st make_scope(struct column *column)
 {
     const struct kmse_job_column *job = column->job;
-    const char *found = kmse_database_table(column->database)->place;
+    const struct kmse_table *table = kmse_database_table(column->database);
     /* None, where rows are not counted: it is told when they are to be. */
-    const char *place = found != NULL ? found : "";
+    const char *place = table->place != NULL ? table->place : "";
     struct utsname machine = {.nodename = ""};
-    bool is_local = is_of_this_machine(place) && uname(&machine) == 0;
+    bool is_local = table->is_of_this_machine && uname(&machine) == 0;
     int len = asprintf(&column->scope, "%s.%s of %s%s%s%s%s", job->table,
                        job->column, place, is_local ? " on " : "",
                        is_local ? machine.nodename : "",

@@ -47,6 +47,8 @@ struct kmse_table {
     bool many_writers;       /* connections that write at once are of use */
     /* Which database this is, whoever asks: without user and options. */
     char *place;
+    /* A file, a socket or the loopback: elsewhere that is another database. */
+    bool is_of_this_machine;
     bool is_replica; /* what was written elsewhere may not be here yet */
 };
 

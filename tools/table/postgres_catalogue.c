@@ -38,14 +38,24 @@ static const char TABLE[] =
     " FROM pg_catalog.pg_class c"
     " WHERE c.oid = pg_catalog.to_regclass($1)";
 
+/* libpq gives the folder of a socket as the host, and "" for its usual one. */
+static bool is_of_this_machine(const char *host)
+{
+    return host[0] == '\0' || host[0] == '/' || strcmp(host, "localhost") == 0
+           || strncmp(host, "127.", strlen("127.")) == 0
+           || strncmp(host, "::1", strlen("::1")) == 0;
+}
+
 /* Whoever connects, and with whatever options. */
 static kmse_st tell_place(struct postgres *p)
 {
     struct kmse_sql place = {0};
-    const char *host = PQhost(p->connection);
-    kmse_sql_add(&place, "postgresql://%s:%s/%s", host != NULL ? host : "",
-                 PQport(p->connection), PQdb(p->connection));
+    const char *found = PQhost(p->connection);
+    const char *host = found != NULL ? found : "";
+    kmse_sql_add(&place, "postgresql://%s:%s/%s", host, PQport(p->connection),
+                 PQdb(p->connection));
     p->base.table.place = place.text;
+    p->base.table.is_of_this_machine = is_of_this_machine(host);
     return kmse_sql_check(&place);
 }
 

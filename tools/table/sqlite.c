@@ -129,6 +129,7 @@ static kmse_st tell_place(struct sqlite *s)
     kmse_sql_add(&place, "sqlite:%s", whole != NULL ? whole : s->path);
     free(whole);
     s->base.table.place = place.text;
+    s->base.table.is_of_this_machine = true;
     return kmse_sql_check(&place);
 }
 

@@ -309,6 +309,12 @@ static uint64_t next_change_ms(const struct kmse_entry *entry, uint64_t now)
                                               : entry->stale_until_ms);
 }
 
+enum {
+    /* Max age, active-from and the file are looked at this often. */
+    RECHECK_EVERY_MS = 100,
+    NO_SECOND = -1, /* there may be a reason to ask again in any */
+};
+
 /*
  * Short of a new generation, three things make another answer: a new file, an
  * hour that a version is active from, which is a whole second, and what time
@@ -322,13 +328,14 @@ static int64_t locked_calm_s(struct kmse_key *key,
     bool calm = atomic_load(&key->looked_s) == second
                 && entry->datakey == datakey
                 && now + MS_PER_S <= next_change_ms(entry, now);
-    return calm ? second : KMSE_NO_SECOND;
+    return calm ? second : NO_SECOND;
 }
 
 kmse_st kmse_key_datakey(struct kmse_key *key, uint32_t version,
-                         struct kmse_datakey **datakey, int64_t *calm_s,
-                         struct kmse_why *why)
+                         struct kmse_datakey **datakey,
+                         struct kmse_asked *asked, struct kmse_why *why)
 {
+    uint64_t recheck_ms = kmse_key_coarse_ms(key) + RECHECK_EVERY_MS;
     uint64_t generation = atomic_load(&key->generation);
     kmse_key_look_at_file_if_due(key);
     pthread_mutex_lock(&key->mutex);
@@ -337,13 +344,13 @@ kmse_st kmse_key_datakey(struct kmse_key *key, uint32_t version,
     if (unknown)
         kmse_key_look_at_file(key);
 
-    const struct kmse_clock *clock = key->environment->clock;
-    int64_t second = clock->wall_s(clock->arg);
+    int64_t second = kmse_key_wall_s(key);
     pthread_mutex_lock(&key->mutex);
     kmse_st st = locked_datakey(key, version, datakey, why);
     bool refresh = key->refresh_wanted;
-    if (kmse_is_ok(st) && calm_s != NULL)
-        *calm_s = locked_calm_s(key, *datakey, second);
+    if (kmse_is_ok(st) && asked != NULL)
+        *asked = (struct kmse_asked){generation, recheck_ms,
+                                     locked_calm_s(key, *datakey, second)};
     pthread_mutex_unlock(&key->mutex);
     if (refresh)
         refresh_soon(key);

@@ -34,9 +34,7 @@ kmse_st kmse_handle_derive(uint8_t aes_key[KMSE_SECRET_LEN],
 struct kmse_hold {
     struct kmse_key *key;
     struct kmse_datakey *datakey;
-    uint64_t generation; /* the key's, when last looked at */
-    uint64_t recheck_ms; /* coarse time of the next look */
-    int64_t calm_s;      /* no look within that second of wall time */
+    struct kmse_asked asked;
 };
 
 /*

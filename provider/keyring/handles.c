@@ -13,8 +13,6 @@
 enum {
     /* As many as programs have; a further one takes the place of the oldest. */
     HANDLES_MAX = 32,
-    /* As a lease: max-age and the key's file are looked at this often. */
-    RECHECK_EVERY_MS = 100,
 };
 
 struct entry {
@@ -260,18 +258,6 @@ static kmse_st get_aes_key(uint8_t aes_key[KMSE_SECRET_LEN],
 
 /* --- holds -------------------------------------------------------------- */
 
-static uint64_t coarse_ms(const struct kmse_key *key)
-{
-    const struct kmse_clock *clock = key->environment->clock;
-    return clock->coarse_ms(clock->arg);
-}
-
-static int64_t wall_s(const struct kmse_key *key)
-{
-    const struct kmse_clock *clock = key->environment->clock;
-    return clock->wall_s(clock->arg);
-}
-
 kmse_st kmse_hold_take(struct kmse_hold *hold, uint8_t aes_key[KMSE_SECRET_LEN],
                        struct kmse_ring *ring,
                        const uint8_t handle[KMSE_HANDLE_LEN],
@@ -280,9 +266,7 @@ kmse_st kmse_hold_take(struct kmse_hold *hold, uint8_t aes_key[KMSE_SECRET_LEN],
     struct kmse_hold taken = {0};
     uint32_t version = 0;
     KMSE_TRY(find(ring, handle, &taken.key, &version, why));
-    taken.recheck_ms = coarse_ms(taken.key) + RECHECK_EVERY_MS;
-    taken.generation = atomic_load(&taken.key->generation);
-    KMSE_TRY(kmse_key_datakey(taken.key, version, &taken.datakey, &taken.calm_s,
+    KMSE_TRY(kmse_key_datakey(taken.key, version, &taken.datakey, &taken.asked,
                               why));
     kmse_st st = get_aes_key(aes_key, ring, handle, taken.datakey, why);
     if (kmse_is_ok(st))
@@ -294,26 +278,16 @@ kmse_st kmse_hold_take(struct kmse_hold *hold, uint8_t aes_key[KMSE_SECRET_LEN],
 
 static kmse_st check_again(struct kmse_hold *hold, struct kmse_why *why)
 {
-    uint64_t recheck_ms = coarse_ms(hold->key) + RECHECK_EVERY_MS;
-    uint64_t generation = atomic_load(&hold->key->generation);
-    int64_t calm_s = KMSE_NO_SECOND;
     struct kmse_datakey *datakey = NULL;
     KMSE_TRY(kmse_key_datakey(hold->key, hold->datakey->version, &datakey,
-                              &calm_s, why));
+                              &hold->asked, why));
     kmse_datakey_release(datakey);
-    hold->generation = generation;
-    hold->recheck_ms = recheck_ms;
-    hold->calm_s = calm_s;
     return KMSE_OK;
 }
 
 bool kmse_hold_is_fresh(const struct kmse_hold *hold)
 {
-    return hold->generation
-               == atomic_load_explicit(&hold->key->generation,
-                                       memory_order_acquire)
-           && (wall_s(hold->key) == hold->calm_s
-               || coarse_ms(hold->key) < hold->recheck_ms);
+    return kmse_key_is_fresh(hold->key, &hold->asked);
 }
 
 kmse_st kmse_hold_check(struct kmse_hold *hold, struct kmse_why *why)

@@ -10,18 +10,6 @@
 
 enum { STAT_EVERY_MS = 800 }; /* a new file is seen within a second */
 
-static uint64_t coarse_ms(const struct kmse_key *key)
-{
-    const struct kmse_clock *clock = key->environment->clock;
-    return clock->coarse_ms(clock->arg);
-}
-
-static int64_t wall_s(const struct kmse_key *key)
-{
-    const struct kmse_clock *clock = key->environment->clock;
-    return clock->wall_s(clock->arg);
-}
-
 /* --- snapshots ---------------------------------------------------------- */
 
 void kmse_snapshot_release(struct kmse_snapshot *snapshot)
@@ -231,21 +219,21 @@ static void look_at_file(struct kmse_key *key)
 
 void kmse_key_look_at_file(struct kmse_key *key)
 {
-    int64_t began_s = wall_s(key);
+    int64_t began_s = kmse_key_wall_s(key);
     look_at_file(key);
     atomic_store(&key->looked_s, began_s);
 }
 
 bool kmse_key_is_look_due(const struct kmse_key *key)
 {
-    return coarse_ms(key) >= atomic_load(&key->next_stat_ms);
+    return kmse_key_coarse_ms(key) >= atomic_load(&key->next_stat_ms);
 }
 
 void kmse_key_look_at_file_if_due(struct kmse_key *key)
 {
-    uint64_t now = coarse_ms(key);
+    uint64_t now = kmse_key_coarse_ms(key);
     uint64_t due = atomic_load(&key->next_stat_ms);
-    int64_t second = wall_s(key);
+    int64_t second = kmse_key_wall_s(key);
     /*
      * One thread wins the exchange and looks, the others go on. Early in a
      * second as well: then the rest of it is calm.
@@ -282,9 +270,9 @@ static kmse_st key_make(struct kmse_key **key, const char *name,
         return KMSE_ERR(KMSE_R_MEMORY);
     made->environment = environment;
     memcpy(made->name, name, strlen(name));
-    atomic_store(&made->next_stat_ms, coarse_ms(made) + STAT_EVERY_MS);
-    atomic_store(&made->look_s, wall_s(made));
-    atomic_store(&made->looked_s, wall_s(made));
+    atomic_store(&made->next_stat_ms, kmse_key_coarse_ms(made) + STAT_EVERY_MS);
+    atomic_store(&made->look_s, kmse_key_wall_s(made));
+    atomic_store(&made->looked_s, kmse_key_wall_s(made));
     if (pthread_mutex_init(&made->mutex, NULL) != 0) {
         free(made);
         return KMSE_ERR(KMSE_R_MEMORY);

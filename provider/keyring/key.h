@@ -109,14 +109,46 @@ void kmse_key_child(struct kmse_key *key);
 
 /*
  * The data key to write with (version 0) or to read that version with, from
- * the cache or the KMS, with a reference for the caller. *calm_s is the second
- * of wall time during which there is no reason to ask again, short of a new
- * generation of the key: KMSE_NO_SECOND if there may be one. It may be NULL.
+ * the cache or the KMS, with a reference for the caller. *asked, if it is not
+ * NULL, is set on success: the answer stands while kmse_key_is_fresh.
  */
-enum { KMSE_NO_SECOND = -1 };
 kmse_st kmse_key_datakey(struct kmse_key *key, uint32_t version,
-                         struct kmse_datakey **datakey, int64_t *calm_s,
+                         struct kmse_datakey **datakey,
+                         struct kmse_asked *asked,
                          struct kmse_why *why) KMSE_MUST_CHECK;
+
+static inline uint64_t kmse_key_coarse_ms(const struct kmse_key *key)
+{
+    const struct kmse_clock *clock = key->environment->clock;
+    return clock->coarse_ms(clock->arg);
+}
+
+static inline int64_t kmse_key_wall_s(const struct kmse_key *key)
+{
+    const struct kmse_clock *clock = key->environment->clock;
+    return clock->wall_s(clock->arg);
+}
+
+/* Nothing happened to the key since it was asked. */
+static inline bool kmse_key_is_current(const struct kmse_key *key,
+                                       const struct kmse_asked *asked)
+{
+    return asked->generation
+           == atomic_load_explicit(&key->generation, memory_order_acquire);
+}
+
+/*
+ * Which second it is costs less than half of what milliseconds cost, and that
+ * is most of what this layer costs. A clock that is set back by less than a
+ * second makes one last longer by as much.
+ */
+static inline bool kmse_key_is_fresh(const struct kmse_key *key,
+                                     const struct kmse_asked *asked)
+{
+    return kmse_key_is_current(key, asked)
+           && (kmse_key_wall_s(key) == asked->calm_s
+               || kmse_key_coarse_ms(key) < asked->recheck_ms);
+}
 
 /* Unwrap anew, now, what a kmse_key_datakey found due for it. */
 void kmse_key_refresh(struct kmse_key *key);

@@ -12,19 +12,11 @@
 #include "keyring/key.h"
 
 enum {
-    /* Max age, active-from and the file are looked at this often. */
-    RECHECK_EVERY_MS = 100,
     GRANT_MESSAGES = 256,
     GRANT_BYTES = 1 << 20,
     /* Near a limit grants shrink, so that it is met and not missed. */
     GRANT_SHARE = 64,
 };
-
-static uint64_t coarse_ms(const struct kmse_key *key)
-{
-    const struct kmse_clock *clock = key->environment->clock;
-    return clock->coarse_ms(clock->arg);
-}
 
 /* --- idle leases -------------------------------------------------------- */
 
@@ -124,7 +116,7 @@ void kmse_lease_give_back(struct kmse_lease **lease)
     *lease = NULL;
     if (idle == NULL)
         return;
-    if (idle->generation == atomic_load(&idle->key->generation))
+    if (kmse_key_is_current(idle->key, &idle->asked))
         idle = put_idle(idle);
     lease_free(idle);
 }
@@ -144,17 +136,9 @@ static void for_each_idle(struct kmse_key *key,
     }
 }
 
-/* Nothing happened to the key since the lease was looked at. */
-static bool is_current(const struct kmse_lease *lease)
-{
-    return lease->generation
-           == atomic_load_explicit(&lease->key->generation,
-                                   memory_order_acquire);
-}
-
 static bool keep_current(struct kmse_lease *lease)
 {
-    return is_current(lease);
+    return kmse_key_is_current(lease->key, &lease->asked);
 }
 
 void kmse_key_sweep_leases(struct kmse_key *key)
@@ -196,23 +180,6 @@ static bool is_for(const struct kmse_lease *lease, const struct kmse_key *key,
            && (version == 0 || lease->datakey->version == version);
 }
 
-/*
- * Which second it is costs less than half of what milliseconds cost, and that
- * is most of what this layer costs. A clock that is set back by less than a
- * second makes one last longer by as much.
- */
-static bool is_calm(const struct kmse_lease *lease)
-{
-    const struct kmse_clock *clock = lease->key->environment->clock;
-    return clock->wall_s(clock->arg) == lease->calm_s;
-}
-
-static bool is_fresh(const struct kmse_lease *lease)
-{
-    return is_current(lease)
-           && (is_calm(lease) || coarse_ms(lease->key) < lease->recheck_ms);
-}
-
 static kmse_st lease_new(struct kmse_lease **lease, struct kmse_key *key,
                          enum kmse_direction direction,
                          struct kmse_datakey *datakey)
@@ -238,11 +205,9 @@ static kmse_st renew(struct kmse_lease **lease, struct kmse_key *key,
                      enum kmse_direction direction, uint32_t version,
                      struct kmse_why *why)
 {
-    uint64_t recheck_ms = coarse_ms(key) + RECHECK_EVERY_MS;
-    uint64_t generation = atomic_load(&key->generation);
-    int64_t calm_s = KMSE_NO_SECOND;
+    struct kmse_asked asked;
     struct kmse_datakey *datakey = NULL;
-    kmse_st st = kmse_key_datakey(key, version, &datakey, &calm_s, why);
+    kmse_st st = kmse_key_datakey(key, version, &datakey, &asked, why);
     if (kmse_is_ok(st) && *lease != NULL && (*lease)->datakey != datakey) {
         lease_free(*lease);
         *lease = NULL;
@@ -255,9 +220,7 @@ static kmse_st renew(struct kmse_lease **lease, struct kmse_key *key,
         *lease = NULL;
         return st;
     }
-    (*lease)->generation = generation;
-    (*lease)->recheck_ms = recheck_ms;
-    (*lease)->calm_s = calm_s;
+    (*lease)->asked = asked;
     return KMSE_OK;
 }
 
@@ -273,7 +236,7 @@ static kmse_st take(struct kmse_lease **lease, struct kmse_key *key,
         else
             lease_free(idle);
     }
-    if (*lease != NULL && is_fresh(*lease)) {
+    if (*lease != NULL && kmse_key_is_fresh(key, &(*lease)->asked)) {
         (*lease)->hits++;
         return KMSE_OK;
     }
@@ -300,17 +263,12 @@ kmse_st kmse_lease_version(struct kmse_lease **lease, struct kmse_key *key,
 static kmse_st check_again(struct kmse_lease *lease, struct kmse_why *why)
 {
     struct kmse_key *key = lease->key;
-    uint64_t recheck_ms = coarse_ms(key) + RECHECK_EVERY_MS;
-    uint64_t generation = atomic_load(&key->generation);
-    int64_t calm_s = KMSE_NO_SECOND;
+    struct kmse_asked asked;
     struct kmse_datakey *datakey = NULL;
     KMSE_TRY(
-        kmse_key_datakey(key, lease->datakey->version, &datakey, &calm_s, why));
-    if (datakey == lease->datakey) {
-        lease->generation = generation;
-        lease->recheck_ms = recheck_ms;
-        lease->calm_s = calm_s;
-    }
+        kmse_key_datakey(key, lease->datakey->version, &datakey, &asked, why));
+    if (datakey == lease->datakey)
+        lease->asked = asked;
     kmse_datakey_release(datakey);
     return KMSE_OK;
 }
@@ -318,7 +276,9 @@ static kmse_st check_again(struct kmse_lease *lease, struct kmse_why *why)
 kmse_st kmse_lease_check(struct kmse_lease *lease, struct kmse_why *why)
 {
     /* The clock as well: in a message that takes long, nothing else looks. */
-    return is_fresh(lease) ? KMSE_OK : check_again(lease, why);
+    return kmse_key_is_fresh(lease->key, &lease->asked)
+               ? KMSE_OK
+               : check_again(lease, why);
 }
 
 /* --- nonces and limits -------------------------------------------------- */

@@ -140,6 +140,13 @@ enum kmse_lending kmse_key_try_lend(struct kmse_key *key,
                                     struct kmse_why *why);
 void kmse_key_look(struct kmse_key *key);
 
+/* When a key was last asked whether a data key is the one to use. */
+struct kmse_asked {
+    uint64_t generation; /* the key's, before that */
+    uint64_t recheck_ms; /* coarse time of the next look */
+    int64_t calm_s;      /* no look within that second of wall time */
+};
+
 /*
  * A lease: one thread's right to use one version in one direction, with AES
  * keyed and nonces in stock, so that a message costs no lock, no allocation,
@@ -152,10 +159,8 @@ struct kmse_lease {
     struct kmse_siv *siv;    /* or NULL: kmse_lease_siv */
     struct kmse_hmac *index; /* or NULL: kmse_lease_index */
     enum kmse_direction direction;
-    uint64_t generation;      /* the key's, when last looked at */
+    struct kmse_asked asked;
     uint64_t fork_generation; /* the process's */
-    uint64_t recheck_ms;      /* coarse time of the next look */
-    int64_t calm_s;           /* no look within that second of wall time */
     uint64_t nonces_left, bytes_left;
     uint64_t hits;                 /* not yet in the key's numbers */
     uint8_t nonce[KMSE_NONCE_LEN]; /* the next one */
